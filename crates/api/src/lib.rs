@@ -1,0 +1,6 @@
+//! The HTTP surface of Fornada: signatures, routing, decoding, operations, encoding.
+#![forbid(unsafe_code)]
+
+pub mod access_keys;
+pub mod server;
+pub mod sigv4;

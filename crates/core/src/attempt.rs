@@ -1,0 +1,134 @@
+//! Attempts as backends see them: what to start, what to stop, what was observed. All of it is plain data.
+//!
+//! Actions may be repeated: each is keyed by [`AttemptId`], and a backend that is told twice to start the same attempt
+//! starts it once. Observations may be late or repeated: one of an attempt that is not the current one changes nothing.
+
+use minicbor::{Decode, Encode};
+
+use crate::arn::Scope;
+use crate::id::{AttemptId, TaskId};
+use crate::quantity::Resources;
+use crate::text::{Document, Text};
+use crate::time::Timestamp;
+
+/// Everything a backend needs to run one attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Launch {
+    /// Which attempt.
+    #[n(0)]
+    pub attempt: AttemptId,
+    /// Its ECS task id.
+    #[n(1)]
+    pub task_id: TaskId,
+    /// Account and region of the job.
+    #[n(2)]
+    pub scope: Scope,
+    /// Name of the job.
+    #[n(3)]
+    pub job_name: Text,
+    /// Image reference, or `host`.
+    #[n(4)]
+    pub image: Text,
+    /// Command after overrides and parameter substitution; empty means the image's own.
+    #[n(5)]
+    pub command: Vec<Text>,
+    /// Environment after overrides, `AWS_BATCH_*` included; names are unique.
+    #[n(6)]
+    pub environment: Vec<(Text, Text)>,
+    /// What the container may use.
+    #[n(7)]
+    pub resources: Resources,
+    /// Log group, for example `/aws/batch/job`.
+    #[n(8)]
+    pub log_group: Text,
+    /// Log stream, for example `render/default/0123…`.
+    #[n(9)]
+    pub log_stream: Text,
+    /// The definition's `containerProperties` as JSON, for what only a backend reads (user, volumes, limits).
+    #[n(10)]
+    pub container_properties: Document,
+    /// Name of the ECS cluster that stands for the compute environment in ARNs.
+    #[n(11)]
+    pub cluster: Text,
+}
+
+/// What the engine asks of a backend, after the decision is durable.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Action {
+    /// Run this attempt.
+    #[n(0)]
+    Start(#[n(0)] Box<Launch>),
+    /// SIGTERM, 30 seconds, SIGKILL. The end is observed as [`Observation::Exited`].
+    #[n(1)]
+    Stop(#[n(0)] AttemptId),
+    /// The end of this attempt is durable: the backend need not report it again.
+    #[n(2)]
+    Forget(#[n(0)] AttemptId),
+}
+
+/// What an attempt used, as far as the machine could tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Usage {
+    /// Highest resident memory of all its processes, in bytes.
+    #[n(0)]
+    pub peak_memory_bytes: u64,
+    /// User and system CPU time of all its processes, in milliseconds.
+    #[n(1)]
+    pub cpu_time_millis: u64,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Outcome {
+    /// 0 to 255; 128 + n for a process that ended by signal n. `None` when no process ran.
+    #[n(0)]
+    pub exit_code: Option<i32>,
+    /// `container.reason`, for example `CannotPullContainerError: …` or `OutOfMemoryError: …`.
+    #[n(1)]
+    pub reason: Option<Text>,
+    /// What it used.
+    #[n(2)]
+    pub usage: Usage,
+}
+
+/// One attempt in a backend's answer to "what are you running?".
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct AttemptReport {
+    /// Which attempt.
+    #[n(0)]
+    pub attempt: AttemptId,
+    /// When its process started; `None` when it has not, or never did.
+    #[n(1)]
+    pub started_at: Option<Timestamp>,
+    /// When and how it ended; `None` while it runs.
+    #[n(2)]
+    pub ended: Option<(Timestamp, Outcome)>,
+}
+
+/// A machine that a backend offers.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Host {
+    /// EC2-style instance id, `i-` and 17 hex digits; stays the same for the life of the data directory.
+    #[n(0)]
+    pub instance_id: Text,
+    /// Changes whenever the process that owns the containers was started anew: what it ran before is gone.
+    #[n(1)]
+    pub incarnation: TaskId,
+    /// What it has, or what the operator claims it has.
+    #[n(2)]
+    pub capacity: Resources,
+}
+
+/// What a backend saw.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Observation {
+    /// The backend is there, and this is all it runs or has not yet been told to forget. Sent on each (re)connection.
+    #[n(0)]
+    Connected(#[n(0)] Host, #[n(1)] Vec<AttemptReport>),
+    /// The process of an attempt started.
+    #[n(1)]
+    Started(#[n(0)] AttemptId, #[n(1)] Timestamp),
+    /// An attempt ended. Its log is complete and readable.
+    #[n(2)]
+    Exited(#[n(0)] AttemptReport),
+}

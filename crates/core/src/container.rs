@@ -1,0 +1,207 @@
+//! What a job's container runs: the definition's template, the overrides of a submission, and what results from both.
+//!
+//! Source: AWS Batch User Guide, job definition parameters (containerProperties, `Ref::` parameters); API reference,
+//! ContainerOverrides.
+
+use std::collections::BTreeMap;
+
+use minicbor::{Decode, Encode};
+
+use crate::quantity::Resources;
+use crate::text::Text;
+
+/// Memory of a container when nobody said how much; only reachable through stored definitions of unusual kinds.
+const DEFAULT_MEMORY_MIB: u64 = 512;
+
+/// `resourceRequirements` by type, or the older `vcpus` and `memory` members. Absent means not given.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Requirements {
+    /// Thousandths of a vCPU.
+    #[n(0)]
+    pub milli_vcpus: Option<u64>,
+    /// MiB.
+    #[n(1)]
+    pub memory_mib: Option<u64>,
+    /// Whole devices.
+    #[n(2)]
+    pub gpus: Option<u32>,
+}
+
+/// The members of `containerProperties` that decisions depend on.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct ContainerTemplate {
+    /// Image reference, or `host`.
+    #[n(0)]
+    pub image: Text,
+    /// May hold `Ref::name` placeholders. Empty means the image's own command.
+    #[n(1)]
+    pub command: Vec<Text>,
+    /// In the order given.
+    #[n(2)]
+    pub environment: Vec<(Text, Text)>,
+    /// What it asks for.
+    #[n(3)]
+    pub requirements: Requirements,
+    /// `awslogs-group`; the default is `/aws/batch/job`.
+    #[n(4)]
+    pub log_group: Option<Text>,
+    /// `awslogs-stream-prefix`; the default is the definition's name.
+    #[n(5)]
+    pub log_stream_prefix: Option<Text>,
+}
+
+/// `containerOverrides` of a submission.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct ContainerOverrides {
+    /// Replaces the whole command.
+    #[n(0)]
+    pub command: Option<Vec<Text>>,
+    /// Replaces by name, appends new names.
+    #[n(1)]
+    pub environment: Vec<(Text, Text)>,
+    /// Replaces by type.
+    #[n(2)]
+    pub requirements: Requirements,
+    /// Echoed; only multi-node jobs act on it.
+    #[n(3)]
+    pub instance_type: Option<Text>,
+}
+
+/// A container as it will run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// Image reference, or `host`.
+    pub image: Text,
+    /// With every placeholder replaced.
+    pub command: Vec<Text>,
+    /// Definition's variables in their order, then new ones of the overrides. Names are unique.
+    pub environment: Vec<(Text, Text)>,
+    /// What it may use.
+    pub resources: Resources,
+}
+
+/// A `Ref::name` placeholder has no value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no parameter {name}")]
+pub struct MissingParameter {
+    /// The name after `Ref::`.
+    pub name: String,
+}
+
+/// Merges template, overrides and parameters; the later wins.
+///
+/// # Errors
+/// When a placeholder of the effective command names no parameter.
+pub fn effective(
+    template: &ContainerTemplate,
+    overrides: Option<&ContainerOverrides>,
+    parameters: &BTreeMap<Text, Text>,
+) -> Result<Container, MissingParameter> {
+    let command = overrides.and_then(|o| o.command.as_ref()).unwrap_or(&template.command);
+    let mut environment = Vec::with_capacity(template.environment.len());
+    set_all(&mut environment, &template.environment);
+    if let Some(overrides) = overrides {
+        set_all(&mut environment, &overrides.environment);
+    }
+    Ok(Container {
+        image: template.image.clone(),
+        command: command.iter().map(|element| substitute(element, parameters)).collect::<Result<_, _>>()?,
+        environment,
+        resources: resources(&template.requirements, overrides.map(|o| &o.requirements)),
+    })
+}
+
+/// What the container may use: each type from the overrides, else from the definition.
+pub fn resources(template: &Requirements, overrides: Option<&Requirements>) -> Resources {
+    let given = overrides.cloned().unwrap_or_default();
+    Resources {
+        milli_vcpus: given.milli_vcpus.or(template.milli_vcpus).unwrap_or(1000),
+        memory_mib: given.memory_mib.or(template.memory_mib).unwrap_or(DEFAULT_MEMORY_MIB),
+        gpus: given.gpus.or(template.gpus).unwrap_or(0),
+    }
+}
+
+/// Sets variables by name: an existing one keeps its place, a new one is appended.
+pub fn set_all(environment: &mut Vec<(Text, Text)>, variables: &[(Text, Text)]) {
+    for (name, value) in variables {
+        match environment.iter_mut().find(|(existing, _)| existing == name) {
+            Some((_, existing)) => *existing = value.clone(),
+            None => environment.push((name.clone(), value.clone())),
+        }
+    }
+}
+
+/// Replaces each `Ref::name` in one element of a command. A name is letters, digits, `_` and `-`.
+///
+/// A whole element is the documented use; a placeholder within a longer element is replaced too.
+fn substitute(element: &Text, parameters: &BTreeMap<Text, Text>) -> Result<Text, MissingParameter> {
+    const MARK: &str = "Ref::";
+    if !element.contains(MARK) {
+        return Ok(element.clone());
+    }
+    let (mut out, mut rest) = (String::new(), element.as_str());
+    while let Some(start) = rest.find(MARK) {
+        out.push_str(&rest[..start]);
+        rest = &rest[start + MARK.len()..];
+        let end =
+            rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-')).unwrap_or(rest.len());
+        let (name, after) = rest.split_at(end);
+        if name.is_empty() {
+            out.push_str(MARK); // `Ref::` alone is text
+        } else {
+            let value = parameters.get(name).ok_or_else(|| MissingParameter { name: name.to_owned() })?;
+            out.push_str(value);
+        }
+        rest = after;
+    }
+    out.push_str(rest);
+    Ok(out.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pairs(list: &[(&str, &str)]) -> Vec<(Text, Text)> {
+        list.iter().map(|&(k, v)| (k.into(), v.into())).collect()
+    }
+
+    #[test]
+    fn placeholders() {
+        let parameters = pairs(&[("in", "a.txt"), ("n-1", "7"), ("again", "Ref::in")]).into_iter().collect();
+        let cases: &[(&str, Result<&str, &str>)] = &[
+            ("plain", Ok("plain")),
+            ("Ref::in", Ok("a.txt")),
+            ("--in=Ref::in,Ref::n-1;", Ok("--in=a.txt,7;")),
+            ("Ref::again", Ok("Ref::in")), // values are not examined again
+            ("Ref::", Ok("Ref::")),
+            ("Ref::é", Ok("Ref::é")),
+            ("Ref::missing", Err("missing")),
+            ("Ref::in2", Err("in2")),
+        ];
+        for (element, want) in cases {
+            let got = substitute(&(*element).into(), &parameters);
+            assert_eq!(got.as_deref().map_err(|e| e.name.as_str()), *want, "{element}");
+        }
+    }
+
+    #[test]
+    fn overrides_replace_by_name_and_type_and_keep_order() {
+        let template = ContainerTemplate {
+            image: "host".into(),
+            command: vec!["run".into()],
+            environment: pairs(&[("A", "1"), ("B", "2")]),
+            requirements: Requirements { milli_vcpus: Some(2000), memory_mib: Some(64), gpus: None },
+            ..Default::default()
+        };
+        let overrides = ContainerOverrides {
+            environment: pairs(&[("C", "3"), ("A", "9")]),
+            requirements: Requirements { memory_mib: Some(128), ..Default::default() },
+            ..Default::default()
+        };
+        let container = effective(&template, Some(&overrides), &BTreeMap::new()).unwrap();
+        assert_eq!(container.command, [Text::from("run")]);
+        assert_eq!(container.environment, pairs(&[("A", "9"), ("B", "2"), ("C", "3")]));
+        assert_eq!(container.resources, Resources { milli_vcpus: 2000, memory_mib: 128, gpus: 0 });
+    }
+}

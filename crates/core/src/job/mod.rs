@@ -1,0 +1,267 @@
+//! Jobs: what was submitted, and how far it has come.
+//!
+//! A [`Job`] is one record, also when it is an array of 10,000: a child has a record of its own ([`Execution`]) only from
+//! the moment it is placed, or otherwise differs from its siblings. Which children wait and which are ready follows from
+//! the parent ([`array`]).
+//!
+//! | what happens | file |
+//! |---|---|
+//! | statuses and legal moves | [`status`] |
+//! | SubmitJob | [`submit`] |
+//! | dependencies of jobs on jobs | [`depends_on`] |
+//! | array children | [`array`] |
+//! | CancelJob, TerminateJob, timeouts | [`stop`] |
+//! | what backends report | [`observe`] |
+//! | retry rules | [`retry`] |
+
+pub mod array;
+pub mod depends_on;
+pub mod index_set;
+pub mod observe;
+pub mod retry;
+pub mod status;
+pub mod stop;
+pub mod submit;
+
+use std::collections::BTreeMap;
+
+use minicbor::{Decode, Encode};
+use uuid::Uuid;
+
+use crate::arn::{Arn, Scope};
+use crate::attempt::{Outcome, Usage};
+use crate::container::ContainerOverrides;
+use crate::id::{AttemptId, JobId, TaskId, cbor_uuid};
+use crate::quantity::Resources;
+use crate::text::Text;
+use crate::time::Timestamp;
+use depends_on::Dependency;
+use retry::RetryStrategy;
+pub use status::{JobStatus, Transition};
+
+/// A submitted job: a single one, or an array parent.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Job {
+    /// What SubmitJob returned.
+    #[cbor(n(0), with = "cbor_uuid")]
+    pub id: Uuid,
+    /// Position in the order of submission over all queues; a retried job keeps it.
+    #[n(1)]
+    pub sequence: u64,
+    /// `jobName`.
+    #[n(2)]
+    pub name: Text,
+    /// ARN of its queue.
+    #[n(3)]
+    pub queue: Arn,
+    /// ARN of its definition, with revision.
+    #[n(4)]
+    pub definition: Arn,
+    /// In the order given.
+    #[n(5)]
+    pub depends_on: Vec<Dependency>,
+    /// The definition's parameters, overlaid with those of the submission.
+    #[n(6)]
+    pub parameters: BTreeMap<Text, Text>,
+    /// As submitted.
+    #[n(7)]
+    pub overrides: Option<Box<ContainerOverrides>>,
+    /// What each attempt may use: the shape that scheduling sees.
+    #[n(8)]
+    pub resources: Resources,
+    /// Of the submission, else of the definition; `None` when neither gave one.
+    #[n(9)]
+    pub retry: Option<Box<RetryStrategy>>,
+    /// Longest duration of an attempt in seconds.
+    #[n(10)]
+    pub timeout_seconds: Option<u32>,
+    /// `propagateTags`.
+    #[n(11)]
+    pub propagate_tags: Option<bool>,
+    /// Tags of the job.
+    #[n(12)]
+    pub tags: BTreeMap<Text, Text>,
+    /// `shareIdentifier`.
+    #[n(13)]
+    pub share_identifier: Option<Text>,
+    /// `schedulingPriorityOverride`, else the definition's.
+    #[n(14)]
+    pub scheduling_priority: Option<u32>,
+    /// Present for array parents.
+    #[n(15)]
+    pub array: Option<ArrayProperties>,
+    /// How far it has come; of a parent, how far the array as a whole has.
+    #[n(16)]
+    pub execution: Execution,
+}
+
+impl Job {
+    /// Account and region, from its queue.
+    ///
+    /// # Panics
+    /// When the queue's ARN is not one; a job is only made with the ARN of a queue that exists.
+    pub fn scope(&self) -> Scope {
+        Scope::of(&self.queue).expect("a job's queue is named by an ARN")
+    }
+
+    /// `arn:…:job/{id}`.
+    pub fn arn(&self, id: JobId) -> Arn {
+        self.scope().arn("batch", &format!("job/{id}"))
+    }
+
+    /// The strategy in force.
+    pub fn retry_strategy(&self) -> RetryStrategy {
+        self.retry.as_deref().cloned().unwrap_or_default()
+    }
+}
+
+/// What makes a job an array.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct ArrayProperties {
+    /// Number of children.
+    #[n(0)]
+    pub size: u32,
+    /// When present, every child without a record of its own has ended this way.
+    #[n(1)]
+    pub fate: Option<Box<Fate>>,
+}
+
+/// The common end of children that never started.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Fate {
+    /// Why they failed.
+    #[n(0)]
+    pub status_reason: Text,
+    /// When.
+    #[n(1)]
+    pub at: Timestamp,
+    /// By CancelJob.
+    #[n(2)]
+    pub is_cancelled: bool,
+    /// By TerminateJob.
+    #[n(3)]
+    pub is_terminated: bool,
+}
+
+/// The moving part of a job or array child.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Execution {
+    /// Where it is.
+    #[n(0)]
+    pub status: JobStatus,
+    /// Why it is there, in AWS's words; `None` while there is nothing to say.
+    #[n(1)]
+    pub status_reason: Option<Text>,
+    /// Time of submission; of a child, of its spawning.
+    #[n(2)]
+    pub created_at: Timestamp,
+    /// Start of the current, or the last, attempt.
+    #[n(3)]
+    pub started_at: Option<Timestamp>,
+    /// When it became terminal.
+    #[n(4)]
+    pub stopped_at: Option<Timestamp>,
+    /// A request to cancel was accepted.
+    #[n(5)]
+    pub is_cancelled: bool,
+    /// A request to terminate was accepted.
+    #[n(6)]
+    pub is_terminated: bool,
+    /// Attempts that ended, oldest first.
+    #[n(7)]
+    pub attempts: Vec<Attempt>,
+    /// Where the current attempt is; present exactly while STARTING or RUNNING.
+    #[n(8)]
+    pub placement: Option<Box<Placement>>,
+}
+
+impl Execution {
+    /// A fresh one, SUBMITTED.
+    pub fn new(created_at: Timestamp) -> Self {
+        Execution {
+            status: JobStatus::Submitted,
+            status_reason: None,
+            created_at,
+            started_at: None,
+            stopped_at: None,
+            is_cancelled: false,
+            is_terminated: false,
+            attempts: Vec::new(),
+            placement: None,
+        }
+    }
+
+    /// Number of the current or next attempt, 1-based.
+    ///
+    /// # Panics
+    /// Never in practice: attempts are bounded far below `u32::MAX`.
+    pub fn attempt_number(&self) -> u32 {
+        u32::try_from(self.attempts.len()).expect("attempts are few") + 1
+    }
+
+    /// The attempt that is starting or running.
+    pub fn current_attempt(&self, job: JobId) -> Option<AttemptId> {
+        self.placement.is_some().then(|| AttemptId { job, number: self.attempt_number() })
+    }
+}
+
+/// Where and as what the current attempt runs.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Placement {
+    /// ARN of the compute environment that took it.
+    #[n(0)]
+    pub compute_environment: Arn,
+    /// The instance it was put on.
+    #[n(1)]
+    pub instance_id: Text,
+    /// Its ECS task.
+    #[n(2)]
+    pub task_id: TaskId,
+    /// Set when it is being stopped; the first cause stays.
+    #[n(3)]
+    pub stopping: Option<StopCause>,
+}
+
+/// Why a running attempt is being stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum StopCause {
+    /// TerminateJob, with the caller's reason.
+    #[n(0)]
+    Terminated(#[n(0)] Text),
+    /// `attemptDurationSeconds` passed.
+    #[n(1)]
+    TimedOut,
+}
+
+/// An attempt that ended.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Attempt {
+    /// Its ECS task.
+    #[n(0)]
+    pub task_id: TaskId,
+    /// Compute environment it ran in.
+    #[n(1)]
+    pub compute_environment: Arn,
+    /// The instance it ran on.
+    #[n(2)]
+    pub instance_id: Text,
+    /// `None` when its process never started.
+    #[n(3)]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[n(4)]
+    pub stopped_at: Timestamp,
+    /// For example `Essential container in task exited`.
+    #[n(5)]
+    pub status_reason: Text,
+    /// Exit code and container reason.
+    #[n(6)]
+    pub outcome: Outcome,
+}
+
+impl Attempt {
+    /// What it used.
+    pub fn usage(&self) -> Usage {
+        self.outcome.usage
+    }
+}

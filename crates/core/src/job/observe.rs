@@ -1,0 +1,204 @@
+//! What backends report, and what becomes of an attempt that ended.
+//!
+//! Reports may be late, repeated, or of an older attempt: only those of the current attempt count, and the end of any
+//! other is merely acknowledged, so that the backend can forget it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::attempt::{Action, AttemptReport, Host, Observation, Outcome};
+use crate::id::{AttemptId, JobId};
+use crate::job::retry::{self, Failure, RetryAction};
+use crate::job::stop::TIMED_OUT;
+use crate::job::{Attempt, Execution, Job, JobStatus, StopCause, Transition};
+use crate::state::{Instance, Timer};
+use crate::text::Text;
+use crate::time::Timestamp;
+use crate::turn::{Key, Turn};
+
+/// Status reason of an attempt whose container ran and ended, well or badly.
+pub const EXITED: &str = "Essential container in task exited";
+/// Status reason of an attempt whose container never ran.
+pub const FAILED_TO_START: &str = "Task failed to start";
+
+impl Turn<'_> {
+    /// Applies one observation.
+    pub fn observe(&mut self, observation: Observation) {
+        match observation {
+            Observation::Connected(host, reports) => self.reconcile(host, reports),
+            Observation::Started(attempt, at) => self.attempt_started(attempt, at),
+            Observation::Exited(report) => self.attempt_exited(report),
+        }
+        self.settle_dependents();
+    }
+
+    /// The backend of an instance cannot be reached: nothing new is placed on it until it is back.
+    pub fn disconnected(&mut self, instance_id: &str) {
+        if let Some(instance) = self.state.instances.get_mut(instance_id) {
+            instance.connected = false;
+        }
+    }
+
+    /// Compares what should run on a machine with what does run there, and corrects.
+    fn reconcile(&mut self, host: Host, reports: Vec<AttemptReport>) {
+        let id = host.instance_id.clone();
+        let known = self.state.instances.get(&id).map(|instance| Arc::clone(&instance.record));
+        let restarted = known.as_ref().is_some_and(|known| known.incarnation != host.incarnation);
+        let reports: BTreeMap<AttemptId, AttemptReport> =
+            reports.into_iter().map(|r| (r.attempt, r)).collect();
+        if known.as_deref() != Some(&host) {
+            self.touch(Key::Instance(id.clone()));
+        }
+        let instance =
+            self.state.instances.entry(id.clone()).or_insert_with(|| Instance::new(Arc::new(host.clone())));
+        instance.record = Arc::new(host);
+        instance.connected = true;
+        let expected = instance.attempts.clone();
+        self.state.capacity_changed = true;
+        self.state.schedule_due = true;
+
+        for attempt in &expected {
+            match reports.get(attempt) {
+                Some(report) if report.ended.is_some() => self.attempt_exited(report.clone()),
+                Some(report) => self.adopt(*attempt, report.started_at),
+                // Placed, and durable, but the machine never heard of it: the action was lost in a crash of the server.
+                None if !restarted && self.has_status(attempt.job, JobStatus::Starting) => {
+                    self.start(attempt.job)
+                }
+                None => self.host_lost(*attempt, &id),
+            }
+        }
+        for (attempt, report) in reports {
+            if !expected.contains(&attempt) {
+                let action =
+                    if report.ended.is_some() { Action::Forget(attempt) } else { Action::Stop(attempt) };
+                self.act(action);
+            }
+        }
+    }
+
+    fn has_status(&self, id: JobId, status: JobStatus) -> bool {
+        self.state.status_of(id) == Some(status)
+    }
+
+    /// An attempt that runs as it should, though a report of its start or a request to stop it may have been lost.
+    fn adopt(&mut self, attempt: AttemptId, started_at: Option<Timestamp>) {
+        if let Some(at) = started_at {
+            self.attempt_started(attempt, at);
+        }
+        let found = self.state.find(attempt.job);
+        let stopping = found.and_then(|(_, execution)| execution.placement.clone()?.stopping);
+        if stopping.is_some() {
+            self.act(Action::Stop(attempt));
+        }
+    }
+
+    fn attempt_started(&mut self, attempt: AttemptId, at: Timestamp) {
+        let Some((job, execution)) = self.current(attempt) else { return };
+        if execution.status != JobStatus::Starting {
+            return;
+        }
+        let started_at = at.clamp(execution.created_at, self.now);
+        self.transition(attempt.job, Transition::Start, None);
+        self.execution_mut(attempt.job, |execution| execution.started_at = Some(started_at));
+        if let Some(seconds) = job.timeout_seconds {
+            self.state.set_timer(started_at.plus_seconds(seconds), Timer::AttemptTimeout(attempt));
+        }
+    }
+
+    fn attempt_exited(&mut self, report: AttemptReport) {
+        let AttemptReport { attempt, started_at, ended } = report;
+        let Some((stopped_at, outcome)) = ended else { return };
+        self.act(Action::Forget(attempt));
+        if let Some(at) = started_at {
+            self.attempt_started(attempt, at); // its own report may have been lost
+        }
+        let status_reason = if started_at.is_some() { EXITED } else { FAILED_TO_START };
+        self.end_attempt(attempt, stopped_at, status_reason.into(), outcome);
+    }
+
+    fn host_lost(&mut self, attempt: AttemptId, instance_id: &Text) {
+        let outcome = Outcome { exit_code: None, reason: None, usage: Default::default() };
+        self.end_attempt(
+            attempt,
+            self.now,
+            format!("Host EC2 (instance {instance_id}) terminated.").into(),
+            outcome,
+        );
+    }
+
+    /// The current attempt of a job is over: what it held is free again, and the job succeeds, retries or fails.
+    fn end_attempt(
+        &mut self,
+        attempt: AttemptId,
+        stopped_at: Timestamp,
+        status_reason: Text,
+        outcome: Outcome,
+    ) {
+        let Some((job, execution)) = self.current(attempt) else { return };
+        let placement = execution.placement.as_deref().expect("a current attempt is placed");
+        self.state.release(&placement.compute_environment, &placement.instance_id, &job.resources, attempt);
+        if let (Some(started_at), Some(seconds)) = (execution.started_at, job.timeout_seconds) {
+            self.state.clear_timer(started_at.plus_seconds(seconds), Timer::AttemptTimeout(attempt));
+        }
+        if self
+            .state
+            .compute_environments
+            .get(&placement.compute_environment)
+            .is_some_and(|ce| !ce.status.is_settled())
+        {
+            self.settle_soon(&placement.compute_environment);
+        }
+        let stopped_at = stopped_at.clamp(execution.started_at.unwrap_or(execution.created_at), self.now);
+        let (transition, reason) = verdict(&job, &execution, attempt.number, &status_reason, &outcome);
+        let ended = Attempt {
+            task_id: placement.task_id,
+            compute_environment: placement.compute_environment.clone(),
+            instance_id: placement.instance_id.clone(),
+            started_at: execution.started_at,
+            stopped_at,
+            status_reason,
+            outcome,
+        };
+        self.execution_mut(attempt.job, |execution| {
+            execution.attempts.push(ended);
+            execution.placement = None;
+            match transition {
+                Transition::Retry => execution.started_at = None,
+                _ => execution.stopped_at = Some(stopped_at),
+            }
+        });
+        self.transition(attempt.job, transition, reason);
+    }
+
+    /// The job and its moving part, when `attempt` is its current attempt: the fence against late reports.
+    fn current(&self, attempt: AttemptId) -> Option<(Arc<Job>, Arc<Execution>)> {
+        self.state
+            .find(attempt.job)
+            .filter(|(_, execution)| execution.current_attempt(attempt.job) == Some(attempt))
+    }
+}
+
+/// What follows after an attempt ended. A stopped job fails with the reason it was stopped for, whatever its process said.
+fn verdict(
+    job: &Job,
+    execution: &Execution,
+    number: u32,
+    status_reason: &Text,
+    outcome: &Outcome,
+) -> (Transition, Option<Text>) {
+    match execution.placement.as_ref().and_then(|placement| placement.stopping.as_ref()) {
+        Some(StopCause::Terminated(reason)) => return (Transition::Fail, Some(reason.clone())),
+        Some(StopCause::TimedOut) => return (Transition::Fail, Some(TIMED_OUT.into())),
+        None => {}
+    }
+    if outcome.exit_code == Some(0) {
+        return (Transition::Succeed, Some(status_reason.clone()));
+    }
+    let failure = Failure { status_reason, reason: outcome.reason.as_deref(), exit_code: outcome.exit_code };
+    match retry::decide(job.retry.as_deref().unwrap_or(&Default::default()), number, failure) {
+        // A job whose cancellation was accepted while it ran is not tried again.
+        RetryAction::Retry if !execution.is_cancelled => (Transition::Retry, None),
+        RetryAction::Retry | RetryAction::Exit => (Transition::Fail, Some(status_reason.clone())),
+    }
+}

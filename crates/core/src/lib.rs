@@ -1,0 +1,29 @@
+//! Decisions of a batch service, as plain functions of state, input and time.
+//!
+//! Nothing here reads a clock, draws a random number, or touches a file or socket: the engine stamps time and ids, hands in
+//! commands and observations within a [`turn::Turn`], and gets back records to commit and actions to carry out.
+//!
+//! | folder | holds |
+//! |---|---|
+//! | [`job`] | the life of a job: statuses, arrays, dependencies, retry, stop |
+//! | [`schedule`] | which job starts where, and as what |
+//! | [`resource`] | compute environments, job queues, job definitions, tags |
+//! | [`state`], [`turn`], [`record`] | the state, a step of it, and what of it is durable |
+
+#![forbid(unsafe_code)]
+#![deny(clippy::wildcard_enum_match_arm, clippy::iter_over_hash_type, clippy::float_cmp)]
+
+pub mod arn;
+pub mod attempt;
+pub mod container;
+pub mod id;
+pub mod job;
+pub mod quantity;
+pub mod record;
+pub mod refusal;
+pub mod resource;
+pub mod schedule;
+pub mod state;
+pub mod text;
+pub mod time;
+pub mod turn;

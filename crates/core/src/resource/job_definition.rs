@@ -1,0 +1,139 @@
+//! Job definitions: register, deregister, and which revision a name means.
+//!
+//! Source: AWS Batch API reference, RegisterJobDefinition, DeregisterJobDefinition, SubmitJob (jobDefinition).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use minicbor::{Decode, Encode};
+
+use crate::arn::{Arn, Scope, name_of};
+use crate::container::ContainerTemplate;
+use crate::job::retry::RetryStrategy;
+use crate::refusal::Refusal;
+use crate::resource::tags::Tags;
+use crate::state::State;
+use crate::text::{Document, Text};
+use crate::time::Timestamp;
+use crate::turn::{Key, Turn};
+
+/// One revision. Immutable but for its end and its tags.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct JobDefinition {
+    /// `arn:…:job-definition/{name}:{revision}`.
+    #[n(0)]
+    pub arn: Arn,
+    /// 1 for the first; never reused.
+    #[n(1)]
+    pub revision: u32,
+    /// ACTIVE; INACTIVE once deregistered.
+    #[n(2)]
+    pub active: bool,
+    /// What decisions depend on.
+    #[n(3)]
+    pub container: ContainerTemplate,
+    /// Defaults for `Ref::` placeholders.
+    #[n(4)]
+    pub parameters: BTreeMap<Text, Text>,
+    /// Unless the submission brings its own.
+    #[n(5)]
+    pub retry: Option<RetryStrategy>,
+    /// Unless the submission brings its own.
+    #[n(6)]
+    pub timeout_seconds: Option<u32>,
+    /// Unless the submission brings its own.
+    #[n(7)]
+    pub propagate_tags: Option<bool>,
+    /// Unless the submission brings its own.
+    #[n(8)]
+    pub scheduling_priority: Option<u32>,
+    /// `platformCapabilities` names FARGATE.
+    #[n(9)]
+    pub fargate: bool,
+    /// `vcpus` and `memory` were given in the older members, so overrides may use them too.
+    #[n(10)]
+    pub legacy_requirements: bool,
+    /// Tags of the revision.
+    #[n(11)]
+    pub tags: Tags,
+    /// The whole registration as JSON, for the echo and for backends.
+    #[n(12)]
+    pub document: Document,
+    /// When it was registered.
+    #[n(13)]
+    pub created_at: Timestamp,
+    /// `containerProperties` alone as JSON: what a backend gets.
+    #[n(14)]
+    pub container_properties: Document,
+}
+
+impl JobDefinition {
+    /// The name without ARN and revision.
+    pub fn name(&self) -> &str {
+        let name = name_of(&self.arn);
+        name.rsplit_once(':').map_or(name, |(name, _)| name)
+    }
+
+    /// The ARN without revision, which all revisions share.
+    pub fn family_arn(&self) -> Arn {
+        self.arn.rsplit_once(':').map_or_else(|| self.arn.clone(), |(family, _)| family.into())
+    }
+}
+
+impl State {
+    /// The revision that SubmitJob means by `name`, `name:revision`, or either as an ARN: the highest ACTIVE one when no
+    /// revision is named.
+    ///
+    /// # Errors
+    /// [`Refusal::NoActiveDefinition`].
+    pub fn active_definition(&self, scope: &Scope, name: &str) -> Result<&Arc<JobDefinition>, Refusal> {
+        let missing = || Refusal::NoActiveDefinition { name: name.into() };
+        let arn = scope.resolve("job-definition", name);
+        if !scope.owns(&arn) {
+            return Err(missing());
+        }
+        let found = if name_of(&arn).contains(':') {
+            self.job_definition(&arn).filter(|definition| definition.active)
+        } else {
+            self.job_definitions
+                .get(&arn)
+                .and_then(|all| all.values().rev().find(|definition| definition.active))
+        };
+        found.ok_or_else(missing)
+    }
+}
+
+impl Turn<'_> {
+    /// Registers the next revision of `name`; `definition` comes without ARN, revision and time.
+    pub fn register_job_definition(
+        &mut self,
+        scope: &Scope,
+        name: &str,
+        definition: JobDefinition,
+    ) -> Arc<JobDefinition> {
+        let family = scope.arn("batch", &format!("job-definition/{name}"));
+        let revisions = self.state.job_definitions.entry(family.clone()).or_default();
+        let revision = revisions.last_key_value().map_or(1, |(&last, _)| last + 1);
+        let arn = Arn::from(format!("{family}:{revision}"));
+        let definition =
+            Arc::new(JobDefinition { arn, revision, active: true, created_at: self.now, ..definition });
+        revisions.insert(revision, Arc::clone(&definition));
+        self.touch(Key::JobDefinition(family, revision));
+        definition
+    }
+
+    /// Makes a revision INACTIVE; again does no harm. Jobs that use it go on.
+    ///
+    /// # Errors
+    /// [`Refusal::NoActiveDefinition`] when there is no such revision; `name` must carry one.
+    pub fn deregister_job_definition(&mut self, scope: &Scope, name: &str) -> Result<(), Refusal> {
+        let missing = || Refusal::NoActiveDefinition { name: name.into() };
+        let arn = scope.resolve("job-definition", name);
+        let found = self.state.job_definition(&arn).filter(|_| scope.owns(&arn)).ok_or_else(missing)?;
+        let (family, revision) = (found.family_arn(), found.revision);
+        let revisions = self.state.job_definitions.get_mut(&family).ok_or_else(missing)?;
+        revisions.entry(revision).and_modify(|definition| Arc::make_mut(definition).active = false);
+        self.touch(Key::JobDefinition(family, revision));
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! TagResource, UntagResource, ListTagsForResource.
+//!
+//! Source: AWS Batch User Guide, tagging; children of array and multi-node jobs cannot be tagged.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::arn::{Arn, Scope};
+use crate::id::{JobId, Member};
+use crate::refusal::Refusal;
+use crate::state::State;
+use crate::text::Text;
+use crate::turn::{Key, Turn};
+
+/// Tags by key.
+pub type Tags = BTreeMap<Text, Text>;
+
+/// Most tags that a resource may have. Source: AWS Batch User Guide, tag restrictions.
+pub const MAX_TAGS: usize = 50;
+
+impl State {
+    /// Tags of a resource of `scope`.
+    ///
+    /// # Errors
+    /// [`Refusal::NoSuchResource`]; [`Refusal::NotTaggable`].
+    pub fn tags(&self, scope: &Scope, arn: &str) -> Result<&Tags, Refusal> {
+        Ok(match self.tagged(scope, arn)? {
+            Key::ComputeEnvironment(arn) => &self.compute_environments[&arn].tags,
+            Key::JobQueue(arn) => &self.job_queues[&arn].tags,
+            Key::JobDefinition(arn, revision) => &self.job_definitions[&arn][&revision].tags,
+            Key::Job(id) => &self.jobs[&id].tags,
+            Key::Child(..) | Key::Instance(_) => return Err(Refusal::NotTaggable { arn: arn.into() }),
+        })
+    }
+
+    fn tagged(&self, scope: &Scope, arn: &str) -> Result<Key, Refusal> {
+        let missing = || Refusal::NoSuchResource { arn: arn.into() };
+        if !scope.owns(arn) {
+            return Err(missing());
+        }
+        let resource = arn.splitn(6, ':').nth(5).unwrap_or_default();
+        let (kind, name) = resource.split_once('/').ok_or_else(missing)?;
+        let full = Arn::from(arn);
+        let key = match kind {
+            "compute-environment" => {
+                self.compute_environments.get(&full).map(|_| Key::ComputeEnvironment(full))
+            }
+            "job-queue" => self.job_queues.get(&full).map(|_| Key::JobQueue(full)),
+            "job-definition" => {
+                self.job_definition(arn).map(|d| Key::JobDefinition(d.family_arn(), d.revision))
+            }
+            "job" => {
+                let id: JobId = name.parse().map_err(|_| missing())?;
+                if id.member != Member::Whole {
+                    return Err(Refusal::NotTaggable { arn: full });
+                }
+                self.jobs.get(&id.job).filter(|job| scope.owns(&job.queue)).map(|job| Key::Job(job.id))
+            }
+            _ => None,
+        };
+        key.ok_or_else(missing)
+    }
+}
+
+impl Turn<'_> {
+    /// Adds tags, replacing values of keys that are there.
+    ///
+    /// # Errors
+    /// As [`State::tags`]; [`Refusal::TooManyTags`].
+    pub fn tag_resource(&mut self, scope: &Scope, arn: &str, tags: &Tags) -> Result<(), Refusal> {
+        self.change_tags(scope, arn, |existing| {
+            existing.extend(tags.iter().map(|(k, v)| (k.clone(), v.clone())))
+        })
+    }
+
+    /// Removes tags by key; keys that are not there do not matter.
+    ///
+    /// # Errors
+    /// As [`State::tags`].
+    pub fn untag_resource(&mut self, scope: &Scope, arn: &str, keys: &[Text]) -> Result<(), Refusal> {
+        self.change_tags(scope, arn, |existing| existing.retain(|key, _| !keys.contains(key)))
+    }
+
+    fn change_tags(
+        &mut self,
+        scope: &Scope,
+        arn: &str,
+        change: impl FnOnce(&mut Tags),
+    ) -> Result<(), Refusal> {
+        let mut tags = self.state.tags(scope, arn)?.clone();
+        change(&mut tags);
+        if tags.len() > MAX_TAGS {
+            return Err(Refusal::TooManyTags);
+        }
+        let key = self.state.tagged(scope, arn)?;
+        let state = &mut *self.state;
+        match &key {
+            Key::ComputeEnvironment(arn) => {
+                state.compute_environments.entry(arn.clone()).and_modify(|ce| Arc::make_mut(ce).tags = tags);
+            }
+            Key::JobQueue(arn) => {
+                state.job_queues.entry(arn.clone()).and_modify(|queue| Arc::make_mut(queue).tags = tags);
+            }
+            Key::JobDefinition(arn, revision) => {
+                let revisions = state.job_definitions.entry(arn.clone()).or_default();
+                revisions.entry(*revision).and_modify(|definition| Arc::make_mut(definition).tags = tags);
+            }
+            Key::Job(id) => {
+                state.jobs.entry(*id).and_modify(|job| Arc::make_mut(job).tags = tags);
+            }
+            Key::Child(..) | Key::Instance(_) => {}
+        }
+        self.touch(key);
+        Ok(())
+    }
+}

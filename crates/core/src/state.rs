@@ -1,0 +1,437 @@
+//! Everything the engine knows: the records, and the indexes over them that decisions need.
+//!
+//! The records alone are durable. Every index is rebuilt from them by [`State::recover`]; [`State::check`] says whether
+//! both agree.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::arn::Arn;
+use crate::attempt::Host;
+use crate::id::{AttemptId, JobId, Member};
+use crate::job::array::{Array, StatusCounts};
+use crate::job::{Execution, Job, JobStatus};
+use crate::quantity::Resources;
+use crate::record::Record;
+use crate::resource::Status;
+use crate::resource::compute_environment::ComputeEnvironment;
+use crate::resource::job_definition::JobDefinition;
+use crate::resource::job_queue::JobQueue;
+use crate::text::Text;
+use crate::time::Timestamp;
+
+/// Something to do at a time.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Timer {
+    /// A resource leaves CREATING, UPDATING or DELETING.
+    Settle(Arn),
+    /// An attempt has run for as long as it may.
+    AttemptTimeout(AttemptId),
+}
+
+/// A machine, and how much of it is taken.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    pub(crate) record: Arc<Host>,
+    /// Connected: attempts can be placed on it.
+    pub(crate) connected: bool,
+    pub(crate) used: Resources,
+    /// Attempts that are starting or running on it.
+    pub(crate) attempts: BTreeSet<AttemptId>,
+}
+
+/// What one queue has to offer to a scheduling pass.
+#[derive(Clone, Debug, Default)]
+pub struct Backlog {
+    /// Jobs with something RUNNABLE, by order of submission.
+    pub(crate) runnable: BTreeMap<u64, Uuid>,
+    /// RUNNABLE, but larger than anything the queue's environments could ever give; looked at again when those change.
+    pub(crate) unplaceable: BTreeMap<u64, Uuid>,
+    /// Jobs that have not ended.
+    pub(crate) live: usize,
+}
+
+/// The whole state. Changed only by a [`crate::turn::Turn`].
+#[derive(Debug, Default)]
+pub struct State {
+    pub(crate) compute_environments: BTreeMap<Arn, Arc<ComputeEnvironment>>,
+    pub(crate) job_queues: BTreeMap<Arn, Arc<JobQueue>>,
+    /// By ARN without revision.
+    pub(crate) job_definitions: BTreeMap<Arn, BTreeMap<u32, Arc<JobDefinition>>>,
+    pub(crate) jobs: HashMap<Uuid, Arc<Job>>,
+    pub(crate) arrays: HashMap<Uuid, Array>,
+    pub(crate) instances: BTreeMap<Text, Instance>,
+
+    pub(crate) backlogs: BTreeMap<Arn, Backlog>,
+    /// From a job to those that depend on it, or on a child of it.
+    pub(crate) dependents: HashMap<Uuid, Vec<Uuid>>,
+    /// What runs in each compute environment.
+    pub(crate) in_use: BTreeMap<Arn, Resources>,
+    timers: BTreeSet<(Timestamp, Timer)>,
+    pub(crate) next_sequence: u64,
+    /// Time of the latest turn.
+    pub(crate) latest: Timestamp,
+    /// Something changed that a scheduling pass could use.
+    pub(crate) schedule_due: bool,
+    /// The environments or machines changed: what could never fit may fit now.
+    pub(crate) capacity_changed: bool,
+}
+
+impl State {
+    /// Rebuilds the state from its records, in any order.
+    pub fn recover(records: impl IntoIterator<Item = Record>) -> State {
+        let mut state = State { schedule_due: true, ..State::default() };
+        let mut children: HashMap<Uuid, BTreeMap<u32, Arc<Execution>>> = HashMap::new();
+        for record in records {
+            match record {
+                Record::ComputeEnvironment(ce) => {
+                    state.compute_environments.insert(ce.arn.clone(), ce);
+                }
+                Record::JobQueue(queue) => {
+                    state.job_queues.insert(queue.arn.clone(), queue);
+                }
+                Record::JobDefinition(definition) => {
+                    let revisions = state.job_definitions.entry(definition.family_arn()).or_default();
+                    revisions.insert(definition.revision, definition);
+                }
+                Record::Job(job) => {
+                    state.jobs.insert(job.id, job);
+                }
+                Record::Child(job, index, child) => {
+                    children.entry(job).or_default().insert(index, child);
+                }
+                Record::Instance(host) => {
+                    let id = host.instance_id.clone();
+                    state.instances.insert(id, Instance::new(host));
+                }
+            }
+        }
+        for arn in
+            state.compute_environments.values().filter(|ce| !ce.status.is_settled()).map(|ce| ce.arn.clone())
+        {
+            state.timers.insert((Timestamp::default(), Timer::Settle(arn)));
+        }
+        for arn in state
+            .job_queues
+            .values()
+            .filter(|queue| !queue.status.is_settled())
+            .map(|queue| queue.arn.clone())
+        {
+            state.timers.insert((Timestamp::default(), Timer::Settle(arn)));
+        }
+        state.recover_jobs(children);
+        state
+    }
+
+    fn recover_jobs(&mut self, mut children: HashMap<Uuid, BTreeMap<u32, Arc<Execution>>>) {
+        let mut jobs: Vec<Arc<Job>> = self.jobs.values().cloned().collect();
+        jobs.sort_unstable_by_key(|job| job.sequence);
+        self.next_sequence = jobs.last().map_or(0, |job| job.sequence + 1);
+        for job in &jobs {
+            if job.array.is_some() {
+                self.arrays.insert(job.id, Array::recover(children.remove(&job.id).unwrap_or_default()));
+            }
+        }
+        for job in &jobs {
+            self.latest =
+                self.latest.max(job.execution.created_at).max(job.execution.stopped_at.unwrap_or_default());
+            if job.execution.status.is_terminal() {
+                continue;
+            }
+            self.track(job);
+            self.recover_placement(JobId::whole(job.id), job, &job.execution);
+            if job.execution.status == JobStatus::Runnable {
+                self.enqueue(job.id);
+            }
+            if let Some(array) = self.arrays.get(&job.id) {
+                if array.next_runnable().is_some() {
+                    self.enqueue(job.id);
+                }
+                let live: Vec<_> =
+                    self.arrays[&job.id].children.iter().map(|(&i, c)| (i, Arc::clone(c))).collect();
+                for (index, child) in live {
+                    self.recover_placement(JobId::child(job.id, index), job, &child);
+                }
+            }
+        }
+    }
+
+    fn recover_placement(&mut self, id: JobId, job: &Job, execution: &Execution) {
+        let (Some(placement), Some(attempt)) = (&execution.placement, execution.current_attempt(id)) else {
+            return;
+        };
+        self.reserve(&placement.compute_environment, &placement.instance_id, &job.resources, attempt);
+        if let (Some(started_at), Some(seconds)) = (execution.started_at, job.timeout_seconds) {
+            self.set_timer(started_at.plus_seconds(seconds), Timer::AttemptTimeout(attempt));
+        }
+    }
+
+    /// Jobs that wait for dependencies, to be examined once after recovery: what is ready follows from them.
+    pub(crate) fn waiting_jobs(&self) -> Vec<Uuid> {
+        let mut waiting: Vec<_> = self
+            .jobs
+            .values()
+            .filter(|job| matches!(job.execution.status, JobStatus::Submitted | JobStatus::Pending))
+            .map(|job| (job.sequence, job.id))
+            .collect();
+        waiting.sort_unstable();
+        waiting.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Enters a live job into the indexes that do not depend on its status.
+    pub(crate) fn track(&mut self, job: &Job) {
+        self.backlogs.entry(job.queue.clone()).or_default().live += 1;
+        let mut targets: Vec<Uuid> =
+            job.depends_on.iter().filter_map(|dependency| dependency.target()).collect();
+        targets.sort_unstable();
+        targets.dedup();
+        for target in targets {
+            self.dependents.entry(target).or_default().push(job.id);
+        }
+    }
+
+    /// Puts a job among those with something RUNNABLE.
+    pub(crate) fn enqueue(&mut self, job: Uuid) {
+        let job = Arc::clone(&self.jobs[&job]);
+        let backlog = self.backlogs.entry(job.queue.clone()).or_default();
+        if !backlog.unplaceable.contains_key(&job.sequence) {
+            backlog.runnable.insert(job.sequence, job.id);
+            self.schedule_due = true;
+        }
+    }
+
+    /// Takes a job out again unless something of it is still RUNNABLE.
+    pub(crate) fn dequeue_if_empty(&mut self, job: Uuid) {
+        let record = &self.jobs[&job];
+        let runnable = match self.arrays.get(&job) {
+            Some(array) => array.next_runnable().is_some(),
+            None => record.execution.status == JobStatus::Runnable,
+        };
+        if !runnable && let Some(backlog) = self.backlogs.get_mut(&record.queue) {
+            backlog.runnable.remove(&record.sequence);
+            backlog.unplaceable.remove(&record.sequence);
+        }
+    }
+
+    /// Books capacity for an attempt.
+    pub(crate) fn reserve(
+        &mut self,
+        environment: &Arn,
+        instance: &Text,
+        resources: &Resources,
+        attempt: AttemptId,
+    ) {
+        self.in_use.entry(environment.clone()).or_default().reserve(resources);
+        if let Some(instance) = self.instances.get_mut(instance) {
+            instance.used.reserve(resources);
+            instance.attempts.insert(attempt);
+        }
+    }
+
+    /// Gives the capacity of an attempt back.
+    pub(crate) fn release(
+        &mut self,
+        environment: &Arn,
+        instance: &Text,
+        resources: &Resources,
+        attempt: AttemptId,
+    ) {
+        if let Some(in_use) = self.in_use.get_mut(environment) {
+            in_use.release(resources);
+        }
+        if let Some(instance) = self.instances.get_mut(instance)
+            && instance.attempts.remove(&attempt)
+        {
+            instance.used.release(resources);
+        }
+        self.schedule_due = true;
+    }
+
+    pub(crate) fn set_timer(&mut self, at: Timestamp, timer: Timer) {
+        self.timers.insert((at, timer));
+    }
+
+    pub(crate) fn clear_timer(&mut self, at: Timestamp, timer: Timer) {
+        self.timers.remove(&(at, timer));
+    }
+
+    pub(crate) fn take_due_timer(&mut self, now: Timestamp) -> Option<Timer> {
+        (self.timers.first()?.0 <= now).then(|| self.timers.pop_first().expect("there is a first").1)
+    }
+
+    /// When the next turn is due at the latest; `None` when nothing waits for time to pass.
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        self.timers.first().map(|&(at, _)| at)
+    }
+
+    /// All compute environments, by ARN.
+    pub fn compute_environments(&self) -> &BTreeMap<Arn, Arc<ComputeEnvironment>> {
+        &self.compute_environments
+    }
+
+    /// All job queues, by ARN.
+    pub fn job_queues(&self) -> &BTreeMap<Arn, Arc<JobQueue>> {
+        &self.job_queues
+    }
+
+    /// All job definitions: by ARN without revision, then by revision.
+    pub fn job_definitions(&self) -> &BTreeMap<Arn, BTreeMap<u32, Arc<JobDefinition>>> {
+        &self.job_definitions
+    }
+
+    /// One revision, by its ARN.
+    pub fn job_definition(&self, arn: &str) -> Option<&Arc<JobDefinition>> {
+        let (family, revision) = arn.rsplit_once(':')?;
+        self.job_definitions.get(family)?.get(&revision.parse().ok()?)
+    }
+
+    /// A job or array parent.
+    pub fn job(&self, id: Uuid) -> Option<&Arc<Job>> {
+        self.jobs.get(&id)
+    }
+
+    /// A job or array child, with the record of its parent (for a whole job, of itself).
+    pub fn find(&self, id: JobId) -> Option<(Arc<Job>, Arc<Execution>)> {
+        let job = self.jobs.get(&id.job)?;
+        let execution = match id.member {
+            Member::Whole => Arc::new(job.execution.clone()),
+            Member::Index(index) => self.arrays.get(&id.job)?.child(job, index)?,
+            Member::Node(_) => return None,
+        };
+        Some((Arc::clone(job), execution))
+    }
+
+    /// The children of an array.
+    pub fn array(&self, id: Uuid) -> Option<&Array> {
+        self.arrays.get(&id)
+    }
+
+    /// Children by status; `None` when the job is no array.
+    pub fn status_summary(&self, id: Uuid) -> Option<StatusCounts> {
+        let job = self.jobs.get(&id)?;
+        Some(self.arrays.get(&id)?.summary(job))
+    }
+
+    /// Where a job or child is.
+    pub fn status_of(&self, id: JobId) -> Option<JobStatus> {
+        let job = self.jobs.get(&id.job)?;
+        match id.member {
+            Member::Whole => Some(job.execution.status),
+            Member::Index(index) => Some(self.arrays.get(&id.job)?.child(job, index)?.status),
+            Member::Node(_) => None,
+        }
+    }
+
+    /// Attempts that are starting or running anywhere.
+    pub fn running_attempts(&self) -> usize {
+        self.instances.values().map(|instance| instance.attempts.len()).sum()
+    }
+
+    /// Jobs, array parents counted once, by status.
+    pub fn job_counts(&self) -> StatusCounts {
+        let mut counts = StatusCounts::default();
+        for job in self.jobs.values() {
+            counts[job.execution.status as usize] += 1;
+        }
+        counts
+    }
+
+    /// Whether the resource has jobs that have not ended.
+    pub(crate) fn live_jobs(&self, queue: &str) -> usize {
+        self.backlogs.get(queue).map_or(0, |backlog| backlog.live)
+    }
+
+    /// Checks that every index agrees with the records.
+    ///
+    /// # Panics
+    /// When one does not: a bug.
+    pub fn check(&self) {
+        let mut used: BTreeMap<&Arn, Resources> = BTreeMap::new();
+        let mut attempts = 0;
+        let mut live: BTreeMap<&Arn, usize> = BTreeMap::new();
+        for job in self.jobs.values() {
+            let mut executions: Vec<&Execution> = vec![&job.execution];
+            if let Some(array) = self.arrays.get(&job.id) {
+                executions.extend(array.children.values().map(Arc::as_ref));
+                let size = job.array.as_ref().map_or(0, |a| a.size);
+                let summary = array.summary(job);
+                assert_eq!(summary.iter().sum::<u32>(), size, "array {} counts its children", job.id);
+                let ended =
+                    summary[JobStatus::Succeeded as usize] + summary[JobStatus::Failed as usize] == size;
+                assert_eq!(
+                    ended,
+                    job.execution.status.is_terminal(),
+                    "array {} ends with its last child",
+                    job.id
+                );
+            }
+            for execution in executions {
+                let placed = matches!(execution.status, JobStatus::Starting | JobStatus::Running);
+                assert_eq!(
+                    placed,
+                    execution.placement.is_some(),
+                    "{} is placed exactly while it runs",
+                    job.id
+                );
+                assert_eq!(
+                    execution.status.is_terminal(),
+                    execution.stopped_at.is_some(),
+                    "{} stopped",
+                    job.id
+                );
+                if let Some(placement) = &execution.placement {
+                    used.entry(&placement.compute_environment).or_default().reserve(&job.resources);
+                    attempts += 1;
+                }
+            }
+            if !job.execution.status.is_terminal() {
+                *live.entry(&job.queue).or_default() += 1;
+            }
+            let runnable = match self.arrays.get(&job.id) {
+                Some(array) => array.next_runnable().is_some(),
+                None => job.execution.status == JobStatus::Runnable,
+            };
+            let queued = self.backlogs.get(&job.queue).is_some_and(|backlog| {
+                backlog.runnable.contains_key(&job.sequence)
+                    || backlog.unplaceable.contains_key(&job.sequence)
+            });
+            assert_eq!(
+                runnable, queued,
+                "{} is in its queue's backlog exactly while something is RUNNABLE",
+                job.id
+            );
+        }
+        assert_eq!(self.running_attempts(), attempts, "instances hold what is placed");
+        for (arn, backlog) in &self.backlogs {
+            assert_eq!(backlog.live, live.get(arn).copied().unwrap_or(0), "{arn} counts its live jobs");
+        }
+        for (arn, in_use) in &self.in_use {
+            assert_eq!(*in_use, used.get(arn).copied().unwrap_or_default(), "{arn} adds up");
+        }
+        for instance in self.instances.values() {
+            assert!(
+                instance.record.capacity.covers(&instance.used),
+                "{} is not overbooked",
+                instance.record.instance_id
+            );
+        }
+        let unsettled = |status: Status, arn: &Arn| {
+            status.is_settled()
+                || self.timers.iter().any(|(_, timer)| *timer == Timer::Settle(arn.clone()))
+                || status == Status::Deleting
+        };
+        assert!(
+            self.compute_environments.values().all(|ce| unsettled(ce.status, &ce.arn)),
+            "environments settle"
+        );
+        assert!(self.job_queues.values().all(|queue| unsettled(queue.status, &queue.arn)), "queues settle");
+    }
+}
+
+impl Instance {
+    pub(crate) fn new(record: Arc<Host>) -> Self {
+        Instance { record, connected: false, used: Resources::default(), attempts: BTreeSet::new() }
+    }
+}

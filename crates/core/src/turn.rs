@@ -1,0 +1,181 @@
+//! One turn of the engine: inputs are applied to the state, then jobs are placed; what changed and what follows is data.
+//!
+//! ```text
+//! Turn::begin(state, now, seed) → commands and observations → Turn::finish → Decision { changes, actions }
+//! ```
+//!
+//! A turn never fails: a command that cannot be carried out is refused by its own result and changes nothing.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::arn::Arn;
+use crate::attempt::Action;
+use crate::id::{Fresh, JobId, Member};
+use crate::job::depends_on::Ended;
+use crate::job::{Execution, Job, JobStatus, Transition};
+use crate::record::{Change, Record};
+use crate::state::{State, Timer};
+use crate::text::Text;
+use crate::time::Timestamp;
+
+/// Names one record.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// By ARN.
+    ComputeEnvironment(Arn),
+    /// By ARN.
+    JobQueue(Arn),
+    /// By ARN without revision, and revision.
+    JobDefinition(Arn, u32),
+    /// By id.
+    Job(Uuid),
+    /// By the parent's id, and index.
+    Child(Uuid, u32),
+    /// By instance id.
+    Instance(Text),
+}
+
+/// What a turn decided.
+#[derive(Debug, Default)]
+pub struct Decision {
+    /// Records to commit, each once, in their final form.
+    pub changes: Vec<Change>,
+    /// What backends must do, once the changes are durable; in order.
+    pub actions: Vec<Action>,
+}
+
+/// A turn in progress.
+pub struct Turn<'a> {
+    /// What is decided about.
+    pub(crate) state: &'a mut State,
+    /// The time of everything that happens in this turn.
+    pub(crate) now: Timestamp,
+    /// Source of new ids.
+    pub(crate) fresh: Fresh,
+    /// Ended in this turn, and not yet seen by what depends on it.
+    pub(crate) ended: VecDeque<Ended>,
+    touched: BTreeSet<Key>,
+    actions: Vec<Action>,
+}
+
+impl<'a> Turn<'a> {
+    /// Starts a turn at `now`; `seed` is 128 random bits for the ids that it makes.
+    pub fn begin(state: &'a mut State, now: Timestamp, seed: u128) -> Self {
+        let now = now.max(state.latest); // a clock that was set back does not turn history around
+        state.latest = now;
+        Turn {
+            state,
+            now,
+            fresh: Fresh::new(seed),
+            ended: VecDeque::new(),
+            touched: BTreeSet::new(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// The state as it stands within this turn.
+    pub fn state(&self) -> &State {
+        self.state
+    }
+
+    /// Fires due timers, lets dependents react, places jobs, and closes the turn.
+    pub fn finish(mut self) -> Decision {
+        while let Some(timer) = self.state.take_due_timer(self.now) {
+            match timer {
+                Timer::Settle(arn) => self.settle(&arn),
+                Timer::AttemptTimeout(attempt) => self.attempt_timed_out(attempt),
+            }
+        }
+        self.settle_dependents();
+        self.schedule();
+        let state = &*self.state;
+        let changes = self.touched.into_iter().map(|key| match state.record(&key) {
+            Some(record) => Change::Put(record),
+            None => Change::Delete(key),
+        });
+        Decision { changes: changes.collect(), actions: self.actions }
+    }
+
+    /// Notes that a record changed.
+    pub(crate) fn touch(&mut self, key: Key) {
+        self.touched.insert(key);
+    }
+
+    /// Lets a backend do something once this turn is durable.
+    pub(crate) fn act(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    /// A job's record, for changing. Changes of status go through [`Turn::transition`].
+    pub(crate) fn job_mut(&mut self, job: Uuid) -> &mut Job {
+        self.touched.insert(Key::Job(job));
+        Arc::make_mut(self.state.jobs.get_mut(&job).expect("a changed job exists"))
+    }
+
+    /// The moving part of a job or child, for changing.
+    pub(crate) fn execution_mut<R>(&mut self, id: JobId, change: impl FnOnce(&mut Execution) -> R) -> R {
+        match id.member {
+            Member::Index(index) => self.child_mut(id.job, index, change),
+            Member::Whole | Member::Node(_) => change(&mut self.job_mut(id.job).execution),
+        }
+    }
+
+    /// The one door through which a status changes: checks that the move is legal and keeps every index in step.
+    ///
+    /// # Panics
+    /// When the move is not legal: whoever decided it was wrong about the state.
+    pub(crate) fn transition(&mut self, id: JobId, transition: Transition, reason: Option<Text>) {
+        let now = self.now;
+        let to = self.execution_mut(id, |execution| {
+            let from = execution.status;
+            let to = transition.from(from);
+            let to = to.unwrap_or_else(|| panic!("{id}: {transition:?} is not legal in {from}"));
+            execution.status = to;
+            execution.status_reason = reason;
+            if to.is_terminal() {
+                execution.stopped_at.get_or_insert(now);
+            }
+            to
+        });
+        match to {
+            JobStatus::Runnable => self.state.enqueue(id.job),
+            JobStatus::Submitted | JobStatus::Pending | JobStatus::Running => {}
+            JobStatus::Starting => self.state.dequeue_if_empty(id.job),
+            JobStatus::Succeeded | JobStatus::Failed => {
+                self.state.dequeue_if_empty(id.job);
+                if id.member == Member::Whole {
+                    self.job_ended(id.job);
+                }
+                self.ended.push_back(Ended::One(id));
+            }
+        }
+    }
+
+    /// Fails a job or child for good.
+    pub(crate) fn fail(&mut self, id: JobId, reason: Text) {
+        self.transition(id, Transition::Fail, Some(reason));
+    }
+}
+
+impl State {
+    /// A record by its key; `None` when it was removed.
+    pub(crate) fn record(&self, key: &Key) -> Option<Record> {
+        Some(match key {
+            Key::ComputeEnvironment(arn) => {
+                Record::ComputeEnvironment(Arc::clone(self.compute_environments.get(arn)?))
+            }
+            Key::JobQueue(arn) => Record::JobQueue(Arc::clone(self.job_queues.get(arn)?)),
+            Key::JobDefinition(arn, revision) => {
+                Record::JobDefinition(Arc::clone(self.job_definitions.get(arn)?.get(revision)?))
+            }
+            Key::Job(id) => Record::Job(Arc::clone(self.jobs.get(id)?)),
+            Key::Child(job, index) => {
+                Record::Child(*job, *index, Arc::clone(self.arrays.get(job)?.children.get(index)?))
+            }
+            Key::Instance(id) => Record::Instance(Arc::clone(&self.instances.get(id)?.record)),
+        })
+    }
+}

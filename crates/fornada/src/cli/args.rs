@@ -1,0 +1,227 @@
+//! The command line as clap sees it: the one table that gives parsing, help and shell completions.
+//!
+//! Parsing only records what was asked; the command's own module acts on it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::capacity::Capacity;
+use super::style::Color;
+use super::{completions, data_dir, describe, env, jobs, logs, run, stop, submit};
+
+/// A batch computing service that speaks the AWS Batch API.
+#[derive(Debug, Parser)]
+#[command(name = "fornada", version, max_term_width = 100, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  fornada up                                   start a server on this machine
+  fornada run -- sh -c 'echo hello'            run one command, see its output, get its exit code
+  fornada run --array 100 -- ./step.sh         the same command a hundred times, side by side
+  fornada submit -f jobs.yaml --wait           a graph of jobs from a file
+  fornada jobs --watch                         what is queued, running and finished
+  eval \"$(fornada env)\"; aws batch describe-job-queues";
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub(crate) struct GlobalArgs {
+    /// Directory of the server on this machine: its records, logs, endpoint and access key [default:
+    /// $FORNADA_DATA_DIR, or fornada under $XDG_DATA_HOME or ~/.local/share]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// When to colour the output
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub(crate) color: Color,
+}
+
+impl GlobalArgs {
+    /// The data directory of a server or node that is to start here.
+    pub(crate) fn server_data_dir(&self) -> Result<PathBuf> {
+        data_dir::locate(self.data_dir.as_deref())
+    }
+}
+
+/// Everything `fornada` can be asked to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start a server and a node on this machine, in the foreground
+    #[command(after_help = UP_EXAMPLES)]
+    Up(UpArgs),
+    /// Start a server without a node
+    Server(ServerArgs),
+    /// Start the supervisor of this machine's jobs (`up` does it for you)
+    Node(NodeArgs),
+    #[command(flatten)]
+    Client(ClientCommand),
+    /// Print the completion script for a shell
+    #[command(after_help = completions::EXAMPLES)]
+    Completions(completions::CompletionsArgs),
+}
+
+/// The commands that talk to a server.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClientCommand {
+    /// Print the variables that point AWS tools at the server
+    #[command(after_help = env::EXAMPLES)]
+    Env(env::EnvArgs),
+    /// Run a command as a job, follow its log and exit with its exit code
+    #[command(after_help = run::EXAMPLES)]
+    Run(run::RunArgs),
+    /// Submit a graph of jobs from a YAML or JSON file
+    #[command(after_help = submit::EXAMPLES)]
+    Submit(submit::SubmitArgs),
+    /// List what is queued, running and finished, newest first
+    #[command(after_help = jobs::EXAMPLES)]
+    Jobs(jobs::JobsArgs),
+    /// Print the output of a job
+    #[command(after_help = logs::EXAMPLES)]
+    Logs(logs::LogsArgs),
+    /// Show everything about a job
+    #[command(after_help = describe::EXAMPLES)]
+    Describe(describe::DescribeArgs),
+    /// Cancel jobs that have not started
+    #[command(after_help = stop::CANCEL_EXAMPLES)]
+    Cancel(stop::StopArgs),
+    /// Stop jobs, running or not
+    #[command(after_help = stop::TERMINATE_EXAMPLES)]
+    Terminate(stop::StopArgs),
+}
+
+const UP_EXAMPLES: &str = "\
+Examples:
+  fornada up
+  fornada up --data-dir ./batch --listen 127.0.0.1:0
+  fornada up --capacity vcpus=4,memory=8g
+
+Ctrl-C stops the server; jobs that are running go on, and the next `fornada up` takes them up again.";
+
+/// `fornada up`.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
+    /// What jobs may use of this machine, such as vcpus=4,memory=8g,gpus=1 [default: all of it]
+    #[arg(long, default_value_t, hide_default_value = true)]
+    pub(crate) capacity: Capacity,
+}
+
+impl UpArgs {
+    /// The same arguments with the data directory that the global option names.
+    pub(crate) fn with(self, data_dir: PathBuf) -> UpArgs {
+        UpArgs { server: self.server.with(data_dir), ..self }
+    }
+}
+
+/// `fornada server`, and the server's part of `fornada up`.
+#[derive(Debug, Args)]
+pub(crate) struct ServerArgs {
+    /// Where records, logs and keys are kept; filled in from the global `--data-dir`.
+    #[arg(skip)]
+    pub(crate) data_dir: PathBuf,
+    /// Address and port to serve on; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8600", value_name = "ADDRESS")]
+    pub(crate) listen: SocketAddr,
+    /// Region of the endpoint
+    #[arg(long, default_value = "us-east-1")]
+    pub(crate) region: String,
+    /// Account that the first access key belongs to
+    #[arg(long, default_value = "000000000000", value_parser = account_id, value_name = "NUMBER")]
+    pub(crate) account_id: String,
+    /// How requests are authenticated; `none` only on a loopback address
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) auth: AuthMode,
+    /// Leave out the compute environment `local` and the job queue `default` that a new data directory gets
+    #[arg(long)]
+    pub(crate) bare: bool,
+}
+
+impl ServerArgs {
+    /// The same arguments with the data directory that the global option names.
+    pub(crate) fn with(self, data_dir: PathBuf) -> ServerArgs {
+        ServerArgs { data_dir, ..self }
+    }
+}
+
+/// `fornada node`.
+#[derive(Debug, Args)]
+pub(crate) struct NodeArgs {
+    /// Where the node keeps its socket and the logs; filled in from the global `--data-dir`.
+    #[arg(skip)]
+    pub(crate) data_dir: PathBuf,
+    /// What jobs may use of this machine, such as vcpus=4,memory=8g,gpus=1 [default: all of it]
+    #[arg(long, default_value_t, hide_default_value = true)]
+    pub(crate) capacity: Capacity,
+}
+
+impl NodeArgs {
+    /// The same arguments with the data directory that the global option names.
+    pub(crate) fn with(self, data_dir: PathBuf) -> NodeArgs {
+        NodeArgs { data_dir, ..self }
+    }
+}
+
+/// How the server authenticates requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AuthMode {
+    /// Every request's AWS Signature Version 4 is checked.
+    #[default]
+    Sigv4,
+    /// Any credentials are accepted.
+    None,
+}
+
+/// What a listing command prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    #[default]
+    Table,
+    /// The members of the AWS API's answer, for programs.
+    Json,
+}
+
+fn account_id(text: &str) -> Result<String, String> {
+    if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
+        Ok(text.to_owned())
+    } else {
+        Err("an account id is 12 digits".to_owned())
+    }
+}
+
+/// Parses the `KEY=VALUE` of an option that is given once for each pair.
+pub(crate) fn key_value(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_table_of_commands_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_global_data_dir_is_taken_before_and_after_the_command() {
+        for line in [["fornada", "--data-dir", "d", "up"], ["fornada", "up", "--data-dir", "d"]] {
+            let cli = Cli::parse_from(line);
+            assert_eq!(cli.global.data_dir.as_deref(), Some(std::path::Path::new("d")));
+            assert!(matches!(cli.command, Command::Up(_)));
+        }
+    }
+}

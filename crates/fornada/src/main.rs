@@ -1,0 +1,29 @@
+//! The `fornada` binary: the server, the node and the command line in one program.
+//!
+//! Every command but `up`, `server` and `node` is a client of the public API and knows nothing of the server's inside.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let Cli { global, command } = Cli::parse();
+    global.color.write_global();
+    let result = match command {
+        Command::Up(args) => global.server_data_dir().and_then(|data_dir| serve::up(args.with(data_dir))),
+        Command::Server(args) => {
+            global.server_data_dir().and_then(|data_dir| serve::server(args.with(data_dir)))
+        }
+        Command::Node(args) => global.server_data_dir().and_then(|data_dir| serve::node(args.with(data_dir))),
+        Command::Completions(args) => cli::completions::print(&args),
+        Command::Client(command) => cli::run_client(&global, command),
+    };
+    result.unwrap_or_else(|error| cli::report(&error))
+}

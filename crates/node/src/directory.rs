@@ -1,0 +1,155 @@
+//! The node's directory: one node at a time, its name, its socket, and notes of what it runs.
+//!
+//! `node.lock` (held while the node lives), `node.pid`, `node.sock`, `node.log`, `instance` (written once), and
+//! `attempts/{task id}`, one note an attempt, written before its process starts and removed after its end.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+const SOCKET: &str = "node.sock";
+
+/// The directory, held exclusively as long as this value lives.
+pub(crate) struct Directory {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// Why the directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("another node already runs in {path}", path = .0.display())]
+    InUse(PathBuf),
+    #[error("the node cannot use {path}: {error}", path = .0.display(), error = .1)]
+    Io(PathBuf, io::Error),
+}
+
+impl Directory {
+    pub(crate) fn open(path: &Path) -> Result<Directory, Error> {
+        let io = |error| Error::Io(path.to_owned(), error);
+        DirBuilder::new().recursive(true).mode(0o700).create(path.join("attempts")).map_err(io)?;
+        fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(io)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let lock = options.open(path.join("node.lock")).map_err(io)?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::InUse(path.to_owned())),
+            Err(error) => return Err(io(error.into())),
+        }
+        fs::write(path.join("node.pid"), format!("{}\n", std::process::id())).map_err(io)?;
+        Ok(Directory { path: path.to_owned(), _lock: lock })
+    }
+
+    /// `i-` and 17 hex digits, the same for the life of the directory.
+    pub(crate) fn instance_id(&self) -> Result<String, Error> {
+        let path = self.path.join("instance");
+        let io = |error| Error::Io(path.clone(), error);
+        let is_id = |id: &str| {
+            id.strip_prefix("i-").is_some_and(|hex| hex.len() == 17 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+        };
+        match fs::read_to_string(&path) {
+            Ok(text) if is_id(text.trim()) => return Ok(text.trim().to_owned()),
+            Ok(_) => {} // torn by a crash while it was first written: nobody has seen it
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io(error)),
+        }
+        let hex = format!("{:032x}", random_128());
+        let id = format!("i-{}", &hex[..17]);
+        fs::write(&path, format!("{id}\n")).map_err(io)?;
+        Ok(id)
+    }
+
+    /// Listens on the socket, in place of one that an earlier node left.
+    pub(crate) fn listen(&self) -> Result<UnixListener, Error> {
+        let path = self.path.join(SOCKET);
+        let listen = || {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let listener = through_descriptor(&self.path, |short| UnixListener::bind(short))?;
+            fs::set_permissions(&path, Permissions::from_mode(0o600))?;
+            listener.set_nonblocking(true)?;
+            Ok(listener)
+        };
+        listen().map_err(|error| Error::Io(path.clone(), error))
+    }
+
+    /// Where the notes are.
+    pub(crate) fn attempts(&self) -> PathBuf {
+        self.path.join("attempts")
+    }
+}
+
+impl Drop for Directory {
+    /// A client that finds no socket knows at once that there is no node.
+    fn drop(&mut self) {
+        for name in [SOCKET, "node.pid"] {
+            let _ = fs::remove_file(self.path.join(name));
+        }
+    }
+}
+
+/// Connects to the node that listens in `directory`.
+pub(crate) fn connect(directory: &Path) -> io::Result<UnixStream> {
+    through_descriptor(directory, |short| UnixStream::connect(short))
+}
+
+/// A socket's path may have no more than 107 bytes. Through a descriptor of its directory it always fits.
+fn through_descriptor<T>(directory: &Path, act: impl FnOnce(&Path) -> io::Result<T>) -> io::Result<T> {
+    let directory = File::open(directory)?;
+    act(&PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd())))
+}
+
+/// 128 bits from the kernel.
+///
+/// # Panics
+/// When the kernel has no random numbers to give: nothing of this machine would be unique.
+pub(crate) fn random_128() -> u128 {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the kernel has random numbers");
+    u128::from_be_bytes(bytes)
+}
+
+/// The part of `file` from `offset` on, at most the last `lines` lines.
+pub(crate) fn tail(file: &Path, offset: u64, lines: usize) -> io::Result<String> {
+    use std::io::Seek;
+    let mut file = File::open(file)?;
+    file.seek(io::SeekFrom::Start(offset))?;
+    let mut bytes = Vec::new();
+    file.take(1 << 20).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let all: Vec<&str> = text.lines().collect();
+    Ok(all[all.len().saturating_sub(lines)..].join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_node_a_directory_and_one_name_for_its_life() {
+        let dir = tempfile::tempdir().unwrap();
+        let long = dir.path().join("d".repeat(120));
+        let first = Directory::open(&long).unwrap();
+        let id = first.instance_id().unwrap();
+        assert_eq!(first.instance_id().unwrap(), id);
+        let second = Directory::open(&long).err().unwrap();
+        assert_eq!(second.to_string(), format!("another node already runs in {}", long.display()));
+
+        let _listener = first.listen().unwrap();
+        connect(&long).unwrap();
+        let _again = first.listen().unwrap(); // replaces the stale socket
+        connect(&long).unwrap();
+
+        drop(first);
+        assert!(connect(&long).is_err());
+        assert_eq!(Directory::open(&long).unwrap().instance_id().unwrap(), id);
+    }
+}

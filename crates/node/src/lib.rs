@@ -1,0 +1,36 @@
+//! Attempts on this machine: the supervisor process `fornada node`, and the side of it that the server holds.
+//!
+//! The node owns the processes of jobs with image `host`, so that the server can stop, crash or be upgraded while they
+//! run. What must hold:
+//! - An attempt starts at most once, and its end is kept until the server says that it is durable (`Forget`).
+//! - When an end is reported, nothing of the attempt runs any more and its log is complete.
+//! - A node that dies takes its jobs along; what escaped is killed when the next node starts.
+//!
+//! A way through the code: [`protocol`] is what the two sides say, [`Client`] the server's side, [`supervisor`] the
+//! node's loop, `attempt` the life of one attempt, `process`, `cgroup` and `output` what that life is made of.
+
+mod attempt;
+mod cgroup;
+pub mod client;
+mod directory;
+mod environment;
+mod host;
+pub mod metadata;
+mod output;
+mod process;
+pub mod protocol;
+pub mod supervisor;
+mod sweep;
+mod user;
+
+pub use client::{Client, spawn_detached};
+pub use host::Claim;
+pub use supervisor::{Config, Error, run};
+
+use fornada_core::time::Timestamp;
+
+/// Now, by the wall clock.
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,78 @@
+//! Where the service does otherwise than its model says. Each entry has its reason; each must still match something.
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::model::{Model, Shape, Structure, Text};
+
+enum Override {
+    /// The member is declared required, but left out at times.
+    Optional { shape: &'static str, member: &'static str },
+    /// The values of the enum are accepted in any case.
+    IgnoreCase { shape: &'static str },
+    /// `pattern` uses what regex-lite cannot express; `matcher` replaces it. Errors still quote `pattern`.
+    Matcher { shape: &'static str, pattern: &'static str, matcher: &'static str },
+}
+use Override::{IgnoreCase, Matcher, Optional};
+
+fn of(service: &str) -> &'static [Override] {
+    match service {
+        "batch" => &[
+            // A job that has not started has no start time, and the service leaves the member out.
+            Optional { shape: "JobDetail", member: "startedAt" },
+            Optional { shape: "DescribeServiceJobResponse", member: "startedAt" },
+            // The API reference says so of EvaluateOnExit's `action`.
+            IgnoreCase { shape: "RetryAction" },
+        ],
+        "logs" => &[
+            // Unicode classes (letters, separators, numbers): every character outside ASCII passes instead, which
+            // is too generous only for foreign punctuation and symbols.
+            Matcher {
+                shape: "TagKey",
+                pattern: r"^([\p{L}\p{Z}\p{N}_.:/=+\-@]+)$",
+                matcher: r"[A-Za-z0-9 \u{80}-\u{10FFFF}_.:/=+\-@]+",
+            },
+            Matcher {
+                shape: "TagValue",
+                pattern: r"^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$",
+                matcher: r"[A-Za-z0-9 \u{80}-\u{10FFFF}_.:/=+\-@]*",
+            },
+        ],
+        _ => &[],
+    }
+}
+
+/// Changes `model` to what the service does.
+pub(crate) fn apply(service: &str, model: &mut Model) -> Result<()> {
+    for change in of(service) {
+        match *change {
+            Optional { shape, member } => {
+                let was_required = structure(model, shape)?.required.remove(member);
+                ensure!(was_required, "override of {shape}.{member}: the member is not required");
+            }
+            IgnoreCase { shape } => text(model, shape)?.ignore_case = true,
+            Matcher { shape, pattern, matcher } => {
+                let text = text(model, shape)?;
+                ensure!(
+                    text.pattern.as_deref() == Some(pattern),
+                    "override of {shape}: the pattern has changed"
+                );
+                text.matcher = Some(matcher.to_owned());
+            }
+        }
+    }
+    Ok(())
+}
+
+fn structure<'a>(model: &'a mut Model, name: &str) -> Result<&'a mut Structure> {
+    match model.shapes.get_mut(name).with_context(|| format!("override of {name}: no such shape"))? {
+        Shape::Structure(structure) => Ok(structure),
+        _ => bail!("override of {name}: not a structure"),
+    }
+}
+
+fn text<'a>(model: &'a mut Model, name: &str) -> Result<&'a mut Text> {
+    match model.shapes.get_mut(name).with_context(|| format!("override of {name}: no such shape"))? {
+        Shape::String(text) => Ok(text),
+        _ => bail!("override of {name}: not a string"),
+    }
+}
