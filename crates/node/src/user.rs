@@ -10,6 +10,10 @@ pub(crate) struct User {
     pub(crate) uid: Uid,
     pub(crate) gid: Gid,
     pub(crate) groups: Vec<Gid>,
+    /// Empty when the user has no entry.
+    pub(crate) name: String,
+    /// `/` when the user has no entry.
+    pub(crate) home: String,
 }
 
 /// Finds `spec` in the user and group files of this machine; `None` when it is not there.
@@ -24,9 +28,12 @@ fn find_in(spec: &str, passwd: &str, group: &str) -> Option<User> {
     let entry = passwd.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|fields| {
         fields.len() > 3 && (fields[0] == user || (user.parse::<u32>().is_ok() && fields[2] == user))
     });
-    let (name, uid, own_gid) = match &entry {
-        Some(fields) => (fields[0], fields[2].parse().ok()?, fields[3].parse().ok()?),
-        None => ("", user.parse().ok()?, 0), // an unknown uid belongs to group 0, as in a container
+    let (name, home, uid, own_gid) = match &entry {
+        Some(fields) => {
+            let home = fields.get(5).copied().unwrap_or("/");
+            (fields[0], home, fields[2].parse().ok()?, fields[3].parse().ok()?)
+        }
+        None => ("", "/", user.parse().ok()?, 0), // an unknown uid belongs to group 0, as in a container
     };
     // name:password:gid:members
     let rows: Vec<Vec<&str>> = group.lines().map(|line| line.split(':').collect()).collect();
@@ -47,7 +54,13 @@ fn find_in(spec: &str, passwd: &str, group: &str) -> Option<User> {
     }
     let mut groups = vec![Gid::from_raw(gid)];
     groups.extend(others.filter(|id| *id != gid && valid(*id)).map(Gid::from_raw));
-    Some(User { uid: Uid::from_raw(uid), gid: Gid::from_raw(gid), groups })
+    Some(User {
+        uid: Uid::from_raw(uid),
+        gid: Gid::from_raw(gid),
+        groups,
+        name: name.to_owned(),
+        home: home.to_owned(),
+    })
 }
 
 #[cfg(test)]
@@ -71,12 +84,14 @@ mod tests {
             Case("4294967295", None),
             Case("", None),
         ] {
-            let want = want.map(|(uid, gid, groups)| User {
-                uid: Uid::from_raw(uid),
-                gid: Gid::from_raw(gid),
-                groups: groups.iter().copied().map(Gid::from_raw).collect(),
+            let got = find_in(spec, passwd, group);
+            let ids: Option<(u32, u32, Vec<u32>)> = got.map(|user| {
+                assert_eq!(user.home, if user.name == "ada" { "/home/ada" } else { "/" });
+                let groups = user.groups.iter().map(|group| group.as_raw()).collect();
+                (user.uid.as_raw(), user.gid.as_raw(), groups)
             });
-            assert_eq!(find_in(spec, passwd, group), want, "{spec}");
+            let want = want.map(|(uid, gid, groups)| (uid, gid, groups.to_vec()));
+            assert_eq!(ids, want, "{spec}");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Adapters that keep things on disk.
 //!
-//! [`log`]: the output of jobs.
+//! [`sqlite`]: the records of the state. [`log`]: the output of jobs.
 
 #![forbid(unsafe_code)]
 
 pub mod log;
+pub mod sqlite;

@@ -10,16 +10,18 @@ use super::canonical::QueryPairs;
 use super::{CLOCK_SKEW_MINUTES, Error, Identity, PRESIGNED_SECONDS_MAX};
 
 pub(super) const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+pub(super) const SCOPE_END: &str = "aws4_request";
 pub(super) const SIGNATURE_PARAMETER: &str = "X-Amz-Signature";
 pub(super) const TOKEN_PARAMETER: &str = "X-Amz-Security-Token";
 
-const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
-/// Signed is the text, so a wrong day of the week does no harm.
-const DATE_HEADER: rfc2822::DateTimeParser = rfc2822::DateTimeParser::new().relaxed_weekday(true);
-pub(super) const SCOPE_END: &str = "aws4_request";
 const X_AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
 const X_AMZ_SECURITY_TOKEN: HeaderName = HeaderName::from_static("x-amz-security-token");
 const X_AMZ_TARGET: HeaderName = HeaderName::from_static("x-amz-target");
+
+const TIME_FORMAT: &str = "%Y%m%dT%H%M%SZ";
+
+/// Reads a `Date` header. A wrong day of the week does no harm, and AWS's own examples have one.
+const DATE_HEADER: rfc2822::DateTimeParser = rfc2822::DateTimeParser::new().relaxed_weekday(true);
 
 /// Longest piece of the caller's own text that an error repeats, in characters.
 const ECHO_MAX: usize = 128;

@@ -9,7 +9,7 @@ use super::style;
 pub(crate) fn new(header: &[&str], fixed: usize) -> Table {
     let mut table = Table::new();
     table
-        .load_style(comfy_table::presets::EMPTY)
+        .load_style(comfy_table::presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Dynamic)
         // Colour is the output stream's decision (see `style`).
         .enforce_styling()

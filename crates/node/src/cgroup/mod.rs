@@ -77,6 +77,16 @@ impl Cgroups {
         Ok(Some(group).filter(|group| !group.parts.is_empty()))
     }
 
+    /// Removes the cgroups that have no process and whose name is not to be kept.
+    pub(crate) fn remove_empty(&self, keep: impl Fn(&str) -> bool) {
+        let name = |part: &Place| part.directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        for group in self.existing() {
+            if !group.parts.iter().any(|part| keep(&name(part))) {
+                group.remove();
+            }
+        }
+    }
+
     /// The cgroups of attempts that exist, with or without processes: leftovers, if the node is new.
     pub(crate) fn existing(&self) -> Vec<Group> {
         let entries = self.places.iter().flat_map(|place| {
@@ -152,19 +162,24 @@ impl Group {
         text.lines().filter_map(|line| Pid::from_raw(line.parse().ok()?)).collect()
     }
 
-    /// SIGKILL to everything in it, which forbids forks first, so that nothing outruns it.
-    pub(crate) fn kill(&self) {
+    /// SIGKILL to everything in it; how many processes that were. Repeated until it is 0, it leaves nothing.
+    pub(crate) fn kill_and_count(&self) -> usize {
+        let processes = self.processes();
+        if processes.is_empty() {
+            return 0;
+        }
         for part in &self.parts {
             if part.version == Version::V2 && write(&part.directory.join("cgroup.kill"), "1").is_ok() {
-                return;
+                return processes.len();
             }
             if part.controllers.pids {
-                let _ = write(&part.directory.join("pids.max"), "0");
+                let _ = write(&part.directory.join("pids.max"), "0"); // nothing outruns us by forking
             }
         }
-        for pid in self.processes() {
-            let _ = kill_process(pid, Signal::KILL);
+        for pid in &processes {
+            let _ = kill_process(*pid, Signal::KILL);
         }
+        processes.len()
     }
 
     /// Whether the kernel killed a process in it for want of memory.
@@ -198,7 +213,7 @@ impl Group {
     }
 
     /// `false` while a process, or the shadow of one that just ended, is in the way.
-    fn remove(&self) -> bool {
+    pub(crate) fn remove(&self) -> bool {
         // No short-circuit: each part goes as soon as it can.
         self.parts.iter().filter(|part| !remove(&part.directory)).count() == 0
     }

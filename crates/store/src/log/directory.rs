@@ -10,7 +10,8 @@ use std::time::UNIX_EPOCH;
 use fornada_core::arn::Scope;
 use fornada_core::text::Text;
 use fornada_engine::port::log::{
-    Direction, Error, GroupInfo, LogReader, LogWriter, Page, ReadRequest, StreamInfo, StreamName, StreamWriter,
+    Direction, Error, GroupInfo, LogReader, LogWriter, Page, ReadRequest, StreamInfo, StreamName,
+    StreamWriter,
 };
 
 use super::name::{decode, encode};
@@ -51,7 +52,11 @@ impl LogDirectory {
 
     /// Which of both is missing when a stream is.
     fn missing(&self, name: &StreamName) -> Error {
-        if self.group_path(&name.scope, &name.group).is_dir() { Error::NoSuchStream } else { Error::NoSuchGroup }
+        if self.group_path(&name.scope, &name.group).is_dir() {
+            Error::NoSuchStream
+        } else {
+            Error::NoSuchGroup
+        }
     }
 }
 
@@ -118,7 +123,8 @@ fn group_info(path: PathBuf, file_name: &str) -> io::Result<Option<GroupInfo>> {
     let Some(streams) = streams(&path)? else { return Ok(None) };
     // Only the hashed name of a long group needs a stream to tell it.
     let full_name = || {
-        let mut paths = streams.iter().map(|stream| StreamPath { group: path.clone(), stream: stream.clone() });
+        let mut paths =
+            streams.iter().map(|stream| StreamPath { group: path.clone(), stream: stream.clone() });
         paths.find_map(|path| path.header().ok()?).map(|header| header.group)
     };
     let Some(group) = decode(file_name, full_name).filter(|_| !streams.is_empty()) else { return Ok(None) };
@@ -150,7 +156,8 @@ fn stored_bytes(folder: &Path) -> u64 {
 /// Encoded names of the streams in a group, unordered; `None` when there is no such folder.
 fn streams(group: &Path) -> io::Result<Option<BTreeSet<String>>> {
     Ok(file_names(group)?.map(|names| {
-        let streams = names.iter().filter_map(|name| name.strip_suffix(FIRST).or_else(|| name.strip_suffix(LATER)));
+        let streams =
+            names.iter().filter_map(|name| name.strip_suffix(FIRST).or_else(|| name.strip_suffix(LATER)));
         streams.map(str::to_owned).collect()
     }))
 }

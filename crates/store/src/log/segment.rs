@@ -46,7 +46,10 @@ impl Header {
     pub(super) fn encode(&self, out: &mut Vec<u8>) -> io::Result<()> {
         let length = |name: &str| match u16::try_from(name.len()) {
             Ok(length) if name.len() <= NAME_MAX => Ok(length.to_le_bytes()),
-            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "the name of a log group or stream is too long")),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the name of a log group or stream is too long",
+            )),
         };
         let (group, stream) = (length(&self.group)?, length(&self.stream)?);
         let start = out.len();
@@ -82,7 +85,10 @@ impl Header {
             return None;
         }
         let text = |name: &[u8]| String::from_utf8(name.to_vec()).ok();
-        Some((Header { salt, created_at, group: text(group)?, stream: text(stream)? }, bytes.len() - rest.len()))
+        Some((
+            Header { salt, created_at, group: text(group)?, stream: text(stream)? },
+            bytes.len() - rest.len(),
+        ))
     }
 }
 
@@ -100,7 +106,8 @@ impl<'a> Record<'a> {
 
     /// Appends the encoded record. The message is at most [`MESSAGE_MAX`] bytes.
     pub(super) fn encode(&self, salt: u32, out: &mut Vec<u8>) {
-        let length = u32::try_from(self.message.len()).expect("messages are split at MESSAGE_MAX").to_le_bytes();
+        let length =
+            u32::try_from(self.message.len()).expect("messages are split at MESSAGE_MAX").to_le_bytes();
         out.extend_from_slice(&length);
         out.extend_from_slice(&checksum(salt, length, self.timestamp, self.message).to_le_bytes());
         out.extend_from_slice(&self.timestamp.to_le_bytes());
@@ -159,7 +166,13 @@ impl Segment {
         let len = file.metadata()?.len();
         let mut bytes = Window { file, len, start: 0, bytes: Vec::new() };
         let head = bytes.get(0..len.min(HEADER_MAX), Anchor::Start)?;
-        Ok(head.and_then(Header::decode).map(|(header, size)| Segment { base, header, first: size as u64, len, bytes }))
+        Ok(head.and_then(Header::decode).map(|(header, size)| Segment {
+            base,
+            header,
+            first: size as u64,
+            len,
+            bytes,
+        }))
     }
 
     /// The record that begins at `offset`; `None` where no whole record does.
@@ -187,7 +200,8 @@ impl Segment {
     /// torn write) the segment is walked from its beginning.
     pub(super) fn boundary(&mut self, offset: u64) -> io::Result<u64> {
         let offset = offset.min(self.len);
-        if offset > self.first && (self.record_before(offset)?.is_some() || self.record_at(offset)?.is_some()) {
+        if offset > self.first && (self.record_before(offset)?.is_some() || self.record_at(offset)?.is_some())
+        {
             return Ok(offset);
         }
         let mut at = self.first;

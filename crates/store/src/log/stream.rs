@@ -118,7 +118,9 @@ impl<'a> Stream<'a> {
             if request.end_time.is_some_and(|end| record.timestamp >= end) {
                 break;
             }
-            if request.start_time.is_none_or(|start| record.timestamp >= start) && !found.add(&record, position) {
+            if request.start_time.is_none_or(|start| record.timestamp >= start)
+                && !found.add(&record, position)
+            {
                 break;
             }
             offset += record.size();
@@ -146,7 +148,8 @@ impl<'a> Stream<'a> {
                 break;
             }
             let start = offset - record.size();
-            if request.end_time.is_none_or(|end| record.timestamp < end) && !found.add(&record, base + start) {
+            if request.end_time.is_none_or(|end| record.timestamp < end) && !found.add(&record, base + start)
+            {
                 break;
             }
             offset = start;

@@ -12,6 +12,9 @@ use fornada_engine::port::log::{Error, StreamName, StreamWriter};
 use super::segment::{Header, MESSAGE_MAX, Record, Segment};
 use super::stream::StreamPath;
 
+/// What a stream keeps in memory between batches: there may be thousands of open streams.
+const BUFFER_KEPT: usize = 16 * 1024;
+
 /// Writes one stream. The file is opened, or created, at the first event.
 ///
 /// Each [`append`](StreamWriter::append) is one `write(2)`, or two where a segment ends. When it fails, the first
@@ -85,6 +88,7 @@ impl Writer {
     fn flush(&mut self, tail: &mut Tail) -> io::Result<()> {
         tail.file.write_all(&self.buffer)?;
         self.buffer.clear();
+        self.buffer.shrink_to(BUFFER_KEPT);
         Ok(())
     }
 }
@@ -106,7 +110,8 @@ impl StreamWriter for Writer {
                 if tail.len + record.size() > self.segment_max && tail.len > tail.first {
                     self.flush(&mut tail)?;
                     let base = tail.base + tail.len;
-                    tail = self.begin(create(&self.path.segment(base))?, base, tail.created_at, tail.last_at)?;
+                    tail =
+                        self.begin(create(&self.path.segment(base))?, base, tail.created_at, tail.last_at)?;
                 }
                 record.encode(tail.salt, &mut self.buffer);
                 tail.len += record.size();

@@ -1,0 +1,92 @@
+//! Where records are kept.
+
+use std::sync::Arc;
+
+use fornada_core::arn::Arn;
+use fornada_core::job::{Job, JobStatus};
+use fornada_core::record::{Change, Record};
+use fornada_core::text::Text;
+use fornada_core::time::Timestamp;
+
+/// Why records could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("{what}")]
+pub struct Error {
+    /// What was tried, in a few words.
+    pub what: String,
+    /// What the adapter met.
+    #[source]
+    pub source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+/// The writing side: one owner, the engine.
+pub trait Store: Send {
+    /// All records that the state is made of, for recovery.
+    ///
+    /// # Errors
+    /// When they cannot be read or are of a newer version.
+    fn load(&mut self) -> Result<Vec<Record>, Error>;
+
+    /// Makes all changes durable, or none of them.
+    ///
+    /// # Errors
+    /// When that cannot be promised; the engine stops then.
+    fn commit(&mut self, changes: &[Change]) -> Result<(), Error>;
+}
+
+/// The searching side, over what is durable. Methods block on disk; call them off the async threads.
+pub trait JobIndex: Send + Sync {
+    /// Jobs of a queue (array parents, not children), newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn list_jobs(&self, query: &JobQuery) -> Result<Vec<Arc<Job>>, Error>;
+}
+
+/// Which jobs of a queue.
+#[derive(Clone, Debug)]
+pub struct JobQuery {
+    /// ARN of the queue.
+    pub queue: Arn,
+    /// Only this status.
+    pub status: Option<JobStatus>,
+    /// One more condition.
+    pub filter: Option<JobFilter>,
+    /// Only jobs before this place in the order of submission: where the page before ended.
+    pub before_sequence: Option<u64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// The filters of ListJobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobFilter {
+    /// `JOB_NAME`: case does not matter.
+    Name(Pattern),
+    /// `JOB_DEFINITION`: the ARN begins with this text, for a name with all revisions, a prefix, or one revision.
+    Definition(DefinitionFilter),
+    /// `BEFORE_CREATED_AT`.
+    CreatedBefore(Timestamp),
+    /// `AFTER_CREATED_AT`.
+    CreatedAfter(Timestamp),
+}
+
+/// An exact text, or what begins with it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// Equal.
+    Exact(Text),
+    /// Begins with.
+    Prefix(Text),
+}
+
+/// Which definitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DefinitionFilter {
+    /// One revision, by its full ARN.
+    Revision(Arn),
+    /// Every revision of the family whose ARN, without revision, is this.
+    Family(Arn),
+    /// Every family whose ARN begins with this.
+    Prefix(Text),
+}

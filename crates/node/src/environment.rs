@@ -1,0 +1,88 @@
+//! The environment of a job: a few variables of the node's own, what Batch and ECS set, what the job asks for.
+
+use std::ffi::{OsStr, OsString};
+
+use fornada_core::attempt::Launch;
+use fornada_core::id::TaskId;
+
+use crate::user::User;
+
+/// Where a job finds what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Endpoints {
+    /// This server's API; empty while no server was ever connected.
+    pub(crate) server: String,
+    /// The port of the metadata endpoint on 127.0.0.1.
+    pub(crate) metadata_port: u16,
+}
+
+impl Endpoints {
+    /// `version` is `v3` or `v4`.
+    fn metadata(&self, version: &str, task: TaskId) -> String {
+        format!("http://127.0.0.1:{}/{version}/{task}", self.metadata_port)
+    }
+}
+
+/// What every job takes from the node: enough for programs to be found and to know their user, language and time.
+pub(crate) fn base() -> Vec<(OsString, OsString)> {
+    const NAMES: [&str; 8] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"];
+    let wanted = |name: &OsStr| name.to_str().is_some_and(|n| NAMES.contains(&n) || n.starts_with("LC_"));
+    let default = ("PATH".into(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".into());
+    std::iter::once(default).chain(std::env::vars_os().filter(|(name, _)| wanted(name))).collect()
+}
+
+/// The variables of one attempt, in the order in which they are set: a later one replaces an earlier.
+pub(crate) fn of(
+    launch: &Launch,
+    base: &[(OsString, OsString)],
+    user: Option<&User>,
+    endpoints: &Endpoints,
+) -> Vec<(OsString, OsString)> {
+    let mut all = base.to_vec();
+    let mut set = |name: &str, value: &str| all.push((name.into(), value.into()));
+    if let Some(user) = user {
+        set("HOME", &user.home);
+        set("USER", &user.name);
+        set("LOGNAME", &user.name);
+    }
+    set("AWS_EXECUTION_ENV", "AWS_ECS_EC2");
+    set("AWS_REGION", &launch.scope.region);
+    set("AWS_DEFAULT_REGION", &launch.scope.region);
+    if !endpoints.server.is_empty() {
+        set("AWS_ENDPOINT_URL_BATCH", &endpoints.server);
+        set("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", &endpoints.server);
+    }
+    for (name, value) in &launch.environment {
+        set(name, value);
+    }
+    // Last, because a node that starts anew knows by this what an earlier one left behind.
+    set("ECS_CONTAINER_METADATA_URI", &endpoints.metadata("v3", launch.task_id));
+    set("ECS_CONTAINER_METADATA_URI_V4", &endpoints.metadata("v4", launch.task_id));
+    all
+}
+
+/// The task of a process whose environment block (`NAME=value`, each ended by a zero byte) this is.
+pub(crate) fn task_of(block: &[u8]) -> Option<&str> {
+    let mut variables = block.split(|byte| *byte == 0);
+    let uri = variables.find_map(|variable| variable.strip_prefix(b"ECS_CONTAINER_METADATA_URI_V4="))?;
+    let (_, task) = std::str::from_utf8(uri).ok()?.rsplit_once("/v4/")?;
+    Some(task)
+}
+
+/// The value that `name` has in the end.
+pub(crate) fn value<'a>(environment: &'a [(OsString, OsString)], name: &str) -> Option<&'a OsStr> {
+    environment.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_os_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_known_by_its_metadata_endpoint() {
+        let block = b"A=1\0ECS_CONTAINER_METADATA_URI_V4=http://127.0.0.1:1/v4/00ff\0B=2\0";
+        assert_eq!(task_of(block), Some("00ff"));
+        assert_eq!(task_of(b"XECS_CONTAINER_METADATA_URI_V4=http://x/v4/1\0"), None);
+        assert_eq!(task_of(b""), None);
+    }
+}

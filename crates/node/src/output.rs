@@ -1,0 +1,198 @@
+//! What a job writes, line by line into its log stream.
+//!
+//! stdout and stderr are one pipe, as with `2>&1`: lines keep the order in which they were written. Reading waits for the
+//! disk, so a job that floods is slowed down by its full pipe and memory stays bounded by one line.
+
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use fornada_engine::port::log::StreamWriter;
+use tokio::net::unix::pipe;
+use tokio::sync::oneshot;
+
+/// Longer lines are split, in bytes. Source: CloudWatch Logs quotas, 256 KiB an event of which 26 bytes are its head.
+const LINE_BYTES_MAX: usize = (256 << 10) - 26;
+
+/// What is read at once, in bytes: a full pipe.
+const READ_BYTES: usize = 64 << 10;
+
+thread_local! {
+    /// Shared by all attempts of a thread: one that is silent costs nothing.
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BYTES]);
+}
+
+/// Copies until the last holder of the pipe closes it, or `cut` is dropped.
+pub(crate) async fn copy(pipe: OwnedFd, to: Box<dyn StreamWriter>, mut cut: oneshot::Receiver<()>) {
+    let mut lines = Lines::new(to);
+    let receiver = match pipe::Receiver::from_owned_fd(pipe) {
+        Ok(receiver) => receiver,
+        Err(error) => return tracing::warn!(%error, "the output of an attempt cannot be read"),
+    };
+    loop {
+        tokio::select! {
+            biased;
+            ready = receiver.readable() => if ready.is_err() { break },
+            _ = &mut cut => break,
+        }
+        let end = BUFFER.with_borrow_mut(|buffer| match receiver.try_read(buffer) {
+            Ok(0) => true,
+            Ok(length) => {
+                lines.push(&buffer[..length], crate::now().as_millis());
+                false
+            }
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        });
+        if end {
+            break;
+        }
+    }
+    lines.finish(crate::now().as_millis());
+}
+
+/// Cuts bytes into events.
+struct Lines {
+    to: Box<dyn StreamWriter>,
+    /// The beginning of a line whose end was not yet read.
+    partial: Vec<u8>,
+    /// Time of the last event: the wall clock may be set back, a stream never goes back.
+    last: i64,
+    failed: bool,
+}
+
+impl Lines {
+    fn new(to: Box<dyn StreamWriter>) -> Lines {
+        Lines { to, partial: Vec::new(), last: 0, failed: false }
+    }
+
+    fn push(&mut self, bytes: &[u8], now: i64) {
+        let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') else {
+            self.partial.extend_from_slice(bytes);
+            return self.split(now);
+        };
+        let (complete, rest) = (&bytes[..end], &bytes[end + 1..]);
+        if self.partial.is_empty() {
+            self.write(complete, now);
+        } else {
+            let mut joined = std::mem::take(&mut self.partial);
+            joined.extend_from_slice(complete);
+            self.write(&joined, now);
+        }
+        self.partial.extend_from_slice(rest);
+    }
+
+    /// Lets go of what is too long to wait for its end.
+    fn split(&mut self, now: i64) {
+        while self.partial.len() > LINE_BYTES_MAX {
+            let rest = self.partial.split_off(cut(&self.partial));
+            let piece = std::mem::replace(&mut self.partial, rest);
+            self.write(&piece, now);
+        }
+    }
+
+    /// A line without an end is a line.
+    fn finish(&mut self, now: i64) {
+        let partial = std::mem::take(&mut self.partial);
+        self.write(&partial, now);
+    }
+
+    /// Appends complete lines. Empty ones are no events, as with the awslogs driver: CloudWatch Logs takes no empty ones.
+    fn write(&mut self, text: &[u8], now: i64) {
+        if self.failed {
+            return;
+        }
+        self.last = self.last.max(now);
+        let mut events = Vec::new();
+        for line in text.split(|byte| *byte == b'\n') {
+            let mut line = line.strip_suffix(b"\r").unwrap_or(line);
+            while !line.is_empty() {
+                let (piece, rest) = line.split_at(cut(line));
+                events.push((self.last, piece));
+                line = rest;
+            }
+        }
+        if events.is_empty() {
+            return;
+        }
+        if let Err(error) = self.to.append(&events) {
+            self.failed = true;
+            let error: &dyn std::error::Error = &error;
+            let cause = error.source().map(ToString::to_string).unwrap_or_default();
+            tracing::warn!(%error, cause, "the log of an attempt cannot be written; the rest of its output is lost");
+        }
+    }
+}
+
+/// Where to end a piece: all of it if short enough, else before a character that would not fit.
+fn cut(line: &[u8]) -> usize {
+    if line.len() <= LINE_BYTES_MAX {
+        return line.len();
+    }
+    let begins_character = |at: &usize| line[*at] & 0xc0 != 0x80;
+    (LINE_BYTES_MAX - 3..=LINE_BYTES_MAX).rev().find(begins_character).unwrap_or(LINE_BYTES_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fornada_engine::port::log;
+    use std::sync::{Arc, Mutex};
+
+    type Events = Arc<Mutex<Vec<(i64, Vec<u8>)>>>;
+
+    struct Fake(Events, usize);
+
+    impl StreamWriter for Fake {
+        fn append(&mut self, events: &[(i64, &[u8])]) -> Result<(), log::Error> {
+            if self.1 == 0 {
+                return Err(log::Error::Io(io::ErrorKind::StorageFull.into()));
+            }
+            self.1 -= 1;
+            self.0.lock().unwrap().extend(events.iter().map(|(at, line)| (*at, line.to_vec())));
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn bytes_become_lines() {
+        let long = "x".repeat(LINE_BYTES_MAX - 1) + "é";
+        struct Case<'a>(&'a str, Vec<&'a str>, Vec<&'a str>);
+        let cases = [
+            Case("whole lines", vec!["a\nb\n"], vec!["a", "b"]),
+            Case("in pieces", vec!["a", "b\nc", "", "d\n", "e"], vec!["ab", "cd", "e"]),
+            Case("empty lines and carriage returns", vec!["\n\r\na\r\n\r", "\nb\rc\n"], vec!["a", "b\rc"]),
+            Case("nothing", vec![], vec![]),
+            Case("split before a character", vec![&long, "z\n"], vec![&long[..LINE_BYTES_MAX - 1], "éz"]),
+        ];
+        for Case(name, input, want) in cases {
+            let events = Events::default();
+            let mut lines = Lines::new(Box::new(Fake(events.clone(), usize::MAX)));
+            input.iter().for_each(|piece| lines.push(piece.as_bytes(), 1));
+            lines.finish(1);
+            let got: Vec<_> = events.lock().unwrap().iter().map(|(_, line)| line.clone()).collect();
+            assert!(got.iter().map(Vec::as_slice).eq(want.iter().map(|line| line.as_bytes())), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_flood_without_line_ends_stays_within_a_line() {
+        let events = Events::default();
+        let mut lines = Lines::new(Box::new(Fake(events.clone(), usize::MAX)));
+        for _ in 0..100 {
+            lines.push(&[0xff; READ_BYTES], 1);
+            assert!(lines.partial.len() <= LINE_BYTES_MAX);
+        }
+        lines.finish(1);
+        assert_eq!(events.lock().unwrap().iter().map(|(_, line)| line.len()).sum::<usize>(), 100 * READ_BYTES);
+    }
+
+    #[test]
+    fn time_never_goes_back_and_a_full_disk_loses_only_output() {
+        let events = Events::default();
+        let mut lines = Lines::new(Box::new(Fake(events.clone(), 2)));
+        for (line, now) in [("a\n", 5), ("b\n", 3), ("c\n", 9), ("d\n", 10)] {
+            lines.push(line.as_bytes(), now);
+        }
+        assert_eq!(*events.lock().unwrap(), [(5, b"a".to_vec()), (5, b"b".to_vec())]);
+    }
+}

@@ -1,0 +1,320 @@
+//! Starting the process of an attempt.
+//!
+//! A job's process dies with the *thread* that forked it (`PR_SET_PDEATHSIG`), so all are forked by a few threads that
+//! live as long as the node. Several of them, so that one slow start delays no other.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+
+use fornada_core::attempt::Launch;
+use fornada_core::time::Timestamp;
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal};
+use serde::Deserialize;
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::cgroup::{Cgroups, Group};
+use crate::environment::{self, Endpoints};
+use crate::user::{self, User};
+
+/// Forks are mostly spent in the kernel: more threads than this gain nothing, fewer wait for each other.
+const THREADS: usize = 3;
+
+/// The image name that stands for this machine's own file system.
+pub(crate) const HOST_IMAGE: &str = "host";
+
+/// What all attempts of a node share.
+pub(crate) struct Context {
+    /// [`environment::base`].
+    pub(crate) environment: Vec<(OsString, OsString)>,
+    /// Where the node was started; absolute.
+    pub(crate) working_directory: PathBuf,
+    pub(crate) cgroups: Cgroups,
+    /// Directory of the notes of what runs.
+    pub(crate) notes: PathBuf,
+    pub(crate) endpoints: Mutex<Endpoints>,
+    /// What the node was given, before it asked for more.
+    pub(crate) open_files: Rlimit,
+}
+
+/// A process that runs.
+pub(crate) struct Process {
+    /// Also its process group and session.
+    pub(crate) pid: Pid,
+    /// Readable when it ended.
+    pub(crate) pidfd: OwnedFd,
+    /// Reading end of its stdout and stderr.
+    pub(crate) output: OwnedFd,
+    pub(crate) group: Option<Group>,
+    pub(crate) started_at: Timestamp,
+}
+
+/// `container.reason` of an attempt that did not start; at most 255 characters.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Refusal(pub(crate) String);
+
+impl Refusal {
+    /// An end in the words of Amazon ECS.
+    fn new(error: &str, text: impl AsRef<str>) -> Refusal {
+        Refusal(format!("{error}: {}", text.as_ref()).chars().take(255).collect())
+    }
+
+    fn start(text: impl AsRef<str>) -> Refusal {
+        Refusal::new("CannotStartContainerError", text)
+    }
+}
+
+type Order = (Arc<Launch>, oneshot::Sender<Result<Process, Refusal>>);
+
+/// The threads that fork. They end when this is dropped, and what they forked with them.
+pub(crate) struct Spawner {
+    orders: mpsc::Sender<Order>,
+    /// One a thread: who has none can still be stopped before anything was started.
+    pub(crate) permits: Semaphore,
+}
+
+impl Spawner {
+    pub(crate) fn new(context: &Arc<Context>) -> io::Result<Spawner> {
+        let (orders, receiver) = mpsc::channel::<Order>();
+        let receiver = Arc::new(Mutex::new(receiver));
+        for number in 0..THREADS {
+            let (context, receiver) = (context.clone(), receiver.clone());
+            let work = move || loop {
+                let order = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+                let Ok((launch, reply)) = order else { return };
+                let _ = reply.send(spawn(&context, &launch));
+            };
+            std::thread::Builder::new().name(format!("spawn-{number}")).spawn(work)?;
+        }
+        Ok(Spawner { orders, permits: Semaphore::new(THREADS) })
+    }
+
+    /// Starts the process of `launch`. Whoever calls holds one of the permits.
+    pub(crate) async fn spawn(&self, launch: Arc<Launch>) -> Result<Process, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        let gone = || Refusal::start("the node is shutting down.");
+        self.orders.send((launch, reply)).map_err(|_| gone())?;
+        answer.await.unwrap_or_else(|_| Err(gone()))
+    }
+}
+
+/// The part of a job definition's container properties that a process needs.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ContainerProperties {
+    user: Option<String>,
+    ulimits: Option<Vec<Ulimit>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Ulimit {
+    name: String,
+    soft_limit: i64,
+    hard_limit: i64,
+}
+
+fn spawn(context: &Context, launch: &Launch) -> Result<Process, Refusal> {
+    if *launch.image != *HOST_IMAGE {
+        let image: String = launch.image.chars().take(100).collect();
+        return Err(Refusal::new(
+            "CannotPullContainerError",
+            format!(
+                "image '{image}' cannot be run here: only the image '{HOST_IMAGE}' (this machine's own file system) is \
+                 available."
+            ),
+        ));
+    }
+    let Some((program, arguments)) = launch.command.split_first() else {
+        return Err(Refusal::start("no command was given, and the image 'host' has none of its own."));
+    };
+    let properties: ContainerProperties =
+        serde_json::from_str(launch.container_properties.as_str()).unwrap_or_default();
+    let user = switch_to(properties.user.as_deref())?;
+    let endpoints = context.endpoints.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let environment = environment::of(launch, &context.environment, user.as_ref(), &endpoints);
+    let directory = match environment::value(&environment, "FORNADA_WORKDIR") {
+        None => context.working_directory.clone(),
+        Some(path) => working_directory(Path::new(path))?,
+    };
+    let path = environment::value(&environment, "PATH").unwrap_or_default();
+    let file = find_program(program, path, &directory)?;
+
+    let platform = |error: io::Error| {
+        tracing::warn!(attempt = %launch.attempt, %error, "cannot prepare an attempt");
+        Refusal::new("CgroupError", format!("Agent could not create task's platform resources: {error}"))
+    };
+    let note = context.notes.join(launch.task_id.to_string());
+    let noted = File::create(&note).map_err(platform)?;
+    let started = (|| {
+        let group = context.cgroups.create(launch.task_id, &launch.resources).map_err(platform)?;
+        let (output, input) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+            .map_err(|error| platform(error.into()))?;
+        let mut command = Command::new(&file);
+        command.arg0(program.as_str()).args(arguments.iter().map(|argument| argument.as_str()));
+        command.env_clear().envs(environment).current_dir(directory);
+        command.stdin(Stdio::null());
+        command.stderr(Stdio::from(input.try_clone().map_err(platform)?)).stdout(Stdio::from(input));
+        let doors = group.as_ref().map_or(Ok(Vec::new()), Group::doors).map_err(platform)?;
+        let mut limits = vec![(Resource::Nofile, context.open_files)];
+        limits.extend(properties.ulimits.iter().flatten().filter_map(limit));
+        become_job(&mut command, doors, limits, user);
+        match command.spawn() {
+            Ok(child) => Ok((child.id(), output, group)),
+            Err(error) => {
+                group.iter().for_each(|group| _ = group.remove());
+                Err(refusal(program, &file, &error))
+            }
+        }
+    })();
+    let (pid, output, group) = started.inspect_err(|_| _ = fs::remove_file(&note))?;
+    let started_at = crate::now();
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a child has a positive process id");
+    crate::sweep::complete(noted, pid);
+    // The child is ours and nobody has waited for it: its number is its own.
+    let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK).map_err(|error| {
+        let _ = rustix::process::kill_process_group(pid, Signal::KILL);
+        let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
+        let _ = fs::remove_file(&note);
+        platform(error.into())
+    })?;
+    Ok(Process { pid, pidfd, output, group, started_at })
+}
+
+/// Arranges what happens in the child between fork and exec.
+#[allow(unsafe_code, reason = "std offers no safe way to act between fork and exec")]
+fn become_job(command: &mut Command, doors: Vec<File>, limits: Vec<(Resource, Rlimit)>, user: Option<User>) {
+    let node = rustix::process::getpid();
+    let prepare = move || {
+        rustix::process::setsid()?;
+        for door in &doors {
+            rustix::io::write(door.as_fd(), b"0").map_err(|_| CGROUP_FAILED)?;
+        }
+        for (resource, limit) in &limits {
+            let _ = rustix::process::setrlimit(*resource, *limit); // best effort, as the host allows
+        }
+        if let Some(user) = &user {
+            rustix::thread::set_thread_groups(&user.groups)?;
+            rustix::thread::set_thread_res_gid(user.gid, user.gid, user.gid)?;
+            rustix::thread::set_thread_res_uid(user.uid, user.uid, user.uid)?;
+        }
+        // After the change of user, which takes it back.
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        if rustix::process::getppid() != Some(node) {
+            return Err(Errno::SRCH.into()); // the node died before the line above
+        }
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+        // Handlers end with exec, but what is ignored stays ignored. The mask was emptied by std.
+        for signal in 1..=64 {
+            // SAFETY: `signal` with SIG_DFL only changes this process's disposition; numbers it refuses do nothing.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        // What somebody left open in the node before us is not for jobs. Before Linux 5.11 it stays open.
+        // SAFETY: marks descriptors close-on-exec and touches no memory.
+        unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+        Ok(())
+    };
+    // SAFETY: between fork and exec only async-signal-safe calls are made: each of these is a bare system call, and
+    // nothing allocates or locks. All memory they use was made before the fork.
+    unsafe { command.pre_exec(prepare) };
+}
+
+/// How the child says that it could not join its cgroup: an error that exec never gives.
+const CGROUP_FAILED: Errno = Errno::NOTRECOVERABLE;
+
+/// Why exec or what came before it failed, in the words of container runtimes.
+fn refusal(program: &str, file: &Path, error: &io::Error) -> Refusal {
+    let file = file.display();
+    let known = error.raw_os_error().map(Errno::from_raw_os_error);
+    match known {
+        Some(CGROUP_FAILED) => {
+            Refusal::new("CgroupError", "Agent could not create task's platform resources: cannot join the cgroup")
+        }
+        // The file was there a moment ago: what is missing is its interpreter.
+        Some(Errno::NOENT) => Refusal::start(format!("exec {file}: no such file or directory")),
+        Some(Errno::NOEXEC) => Refusal::start(format!("exec {file}: exec format error")),
+        Some(Errno::ACCESS) => Refusal::start(format!("exec: \"{program}\": permission denied")),
+        Some(Errno::TOOBIG) => Refusal::start(format!("exec {file}: argument list too long")),
+        _ => Refusal::start(format!("exec {file}: {error}")),
+    }
+}
+
+/// Finds the file to execute, as a shell would in `directory`.
+fn find_program(program: &str, path: &std::ffi::OsStr, directory: &Path) -> Result<PathBuf, Refusal> {
+    let executable = |file: &Path| {
+        fs::metadata(file).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    if program.contains('/') {
+        let file = directory.join(program);
+        return match fs::metadata(&file) {
+            Ok(_) if executable(&file) => Ok(file),
+            Ok(_) => Err(Refusal::start(format!("exec: \"{program}\": permission denied"))),
+            Err(_) => {
+                Err(Refusal::start(format!("exec: \"{program}\": stat {program}: no such file or directory")))
+            }
+        };
+    }
+    let mut places = std::env::split_paths(path).map(|place| directory.join(place).join(program));
+    places
+        .find(|file| !program.is_empty() && executable(file))
+        .ok_or_else(|| Refusal::start(format!("exec: \"{program}\": executable file not found in $PATH")))
+}
+
+fn working_directory(path: &Path) -> Result<PathBuf, Refusal> {
+    let shown = path.display();
+    if !path.is_absolute() {
+        return Err(Refusal::start(format!("FORNADA_WORKDIR '{shown}' is not an absolute path.")));
+    }
+    if !path.is_dir() {
+        return Err(Refusal::start(format!("FORNADA_WORKDIR '{shown}' is not a directory of this machine.")));
+    }
+    Ok(path.to_owned())
+}
+
+/// The user to switch to; `None` to stay who we are.
+fn switch_to(spec: Option<&str>) -> Result<Option<User>, Refusal> {
+    let Some(spec) = spec.filter(|spec| !spec.is_empty()) else { return Ok(None) };
+    let Some(user) = user::find(spec) else {
+        return Err(Refusal::start(format!("unable to find user {spec}: no matching entries in passwd file")));
+    };
+    let own = rustix::process::geteuid();
+    if own.is_root() {
+        return Ok(Some(user));
+    }
+    if user.uid == own {
+        return Ok(None);
+    }
+    Err(Refusal::start(format!("cannot run as user {spec}: the node does not run as root.")))
+}
+
+/// Source: AWS Batch API reference, Ulimit; names are those of Docker. -1 is no limit.
+fn limit(ulimit: &Ulimit) -> Option<(Resource, Rlimit)> {
+    let resource = match ulimit.name.as_str() {
+        "as" => Resource::As,
+        "core" => Resource::Core,
+        "cpu" => Resource::Cpu,
+        "data" => Resource::Data,
+        "fsize" => Resource::Fsize,
+        "locks" => Resource::Locks,
+        "memlock" => Resource::Memlock,
+        "msgqueue" => Resource::Msgqueue,
+        "nice" => Resource::Nice,
+        "nofile" => Resource::Nofile,
+        "nproc" => Resource::Nproc,
+        "rss" => Resource::Rss,
+        "rtprio" => Resource::Rtprio,
+        "rttime" => Resource::Rttime,
+        "sigpending" => Resource::Sigpending,
+        "stack" => Resource::Stack,
+        _ => return None,
+    };
+    let value = |limit: i64| u64::try_from(limit).ok();
+    Some((resource, Rlimit { current: value(ulimit.soft_limit), maximum: value(ulimit.hard_limit) }))
+}
