@@ -24,18 +24,9 @@ pub enum Refusal {
         /// Its ARN.
         arn: Arn,
     },
-    /// Only a DISABLED resource can be deleted.
-    #[error("{arn} is not DISABLED")]
-    NotDisabled {
-        /// Its ARN.
-        arn: Arn,
-    },
-    /// A job queue refers to the compute environment.
-    #[error("a job queue uses {arn}")]
-    InUse {
-        /// The environment's ARN.
-        arn: Arn,
-    },
+    /// It cannot be deleted as it stands.
+    #[error("{0}")]
+    CannotDelete(Undeletable),
     /// A compute environment of the queue does not exist or is not VALID.
     #[error("{arn} is not a valid compute environment")]
     EnvironmentNotValid {
@@ -99,4 +90,18 @@ pub enum Refusal {
         /// Its ARN.
         arn: Arn,
     },
+}
+
+/// Why a resource cannot be deleted now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Undeletable {
+    /// It is CREATING, UPDATING or DELETING.
+    #[error("it is being modified")]
+    BeingModified,
+    /// Its state is ENABLED.
+    #[error("it is not DISABLED")]
+    NotDisabled,
+    /// A job queue refers to the compute environment.
+    #[error("a job queue uses it")]
+    InUse,
 }

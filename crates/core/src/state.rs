@@ -319,7 +319,7 @@ impl State {
         let job = self.jobs.get(&id.job)?;
         match id.member {
             Member::Whole => Some(job.execution.status),
-            Member::Index(index) => Some(self.arrays.get(&id.job)?.child(job, index)?.status),
+            Member::Index(index) => self.arrays.get(&id.job)?.status(job, index),
             Member::Node(_) => None,
         }
     }

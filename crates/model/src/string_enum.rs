@@ -17,15 +17,15 @@ pub struct UnknownValue {
 }
 
 /// Implements `Display`, `FromStr`, `Serialize` and `Deserialize` for an enum with `ALL`, `VALUES` and `as_str()`.
-/// With `ignore_case`, strings in any case are read; what is written is always the string of the model.
+/// With `ignore_case`, strings in any case are read, and what is written is in lower case, as the service does it.
 macro_rules! string_enum {
     ($name:ident) => {
-        $crate::string_enum!($name, eq);
+        $crate::string_enum!($name, eq, str::to_owned);
     };
     ($name:ident, ignore_case) => {
-        $crate::string_enum!($name, eq_ignore_ascii_case);
+        $crate::string_enum!($name, eq_ignore_ascii_case, str::to_ascii_lowercase);
     };
-    ($name:ident, $equal:ident) => {
+    ($name:ident, $equal:ident, $written:path) => {
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.as_str())
@@ -43,7 +43,7 @@ macro_rules! string_enum {
 
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
+                serializer.serialize_str(&$written(self.as_str()))
             }
         }
 

@@ -10,6 +10,7 @@ use fornada_core::text::Text;
 use fornada_core::time::Timestamp;
 use fornada_engine::port::log::{LogWriter, StreamName};
 use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
+use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
@@ -54,7 +55,11 @@ pub(crate) async fn run(
 ) {
     let attempt = launch.attempt;
     let report = |started_at, ended_at, outcome| {
-        let _ = events.send(Event::Exited(AttemptReport { attempt, started_at, ended: Some((ended_at, outcome)) }));
+        let _ = events.send(Event::Exited(AttemptReport {
+            attempt,
+            started_at,
+            ended: Some((ended_at, outcome)),
+        }));
     };
     let permit = tokio::select! {
         permit = host.spawner.permits.acquire() => permit,
@@ -116,8 +121,10 @@ async fn live(host: &Host, launch: &Launch, process: Process, stop: &Notify) -> 
 }
 
 /// Waits for the end of the process, and stops it when asked to.
+#[allow(unsafe_code, reason = "tokio registers descriptors unsafely only")]
 async fn wait(pid: Pid, pidfd: OwnedFd, group: Option<&Group>, stop: &Notify, grace: Duration) {
-    let pidfd = match AsyncFd::with_interest(pidfd, tokio::io::Interest::READABLE) {
+    // SAFETY: an OwnedFd names the same open descriptor until it is dropped, which the AsyncFd does after deregistration.
+    let pidfd = match unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) } {
         Ok(pidfd) => pidfd,
         Err(error) => {
             // Nobody would see the end of a process that nobody watches.
@@ -159,9 +166,14 @@ fn reap(pid: Pid) -> (i32, Usage) {
         if result == pid {
             break;
         }
-        assert_eq!(std::io::Error::last_os_error().raw_os_error(), Some(libc::EINTR), "only we wait for our children");
+        assert_eq!(
+            std::io::Error::last_os_error().raw_os_error(),
+            Some(libc::EINTR),
+            "only we wait for our children"
+        );
     }
-    let code = if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) };
+    let code =
+        if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) };
     let millis = |time: libc::timeval| time.tv_sec * 1000 + time.tv_usec / 1000;
     let cpu = millis(used.ru_utime) + millis(used.ru_stime);
     let usage = Usage {

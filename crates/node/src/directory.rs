@@ -3,14 +3,12 @@
 //! `node.lock` (held while the node lives), `node.pid`, `node.sock`, `node.log`, `instance` (written once), and
 //! `attempts/{task id}`, one note an attempt, written before its process starts and removed after its end.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-
-use rustix::fs::{FlockOperation, flock};
 
 const SOCKET: &str = "node.sock";
 
@@ -20,38 +18,55 @@ pub(crate) struct Directory {
     _lock: File,
 }
 
-/// Why the directory cannot be used.
+/// Why a node cannot run.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub enum Error {
+    /// One directory, one node.
     #[error("another node already runs in {path}", path = .0.display())]
     InUse(PathBuf),
-    #[error("the node cannot use {path}: {error}", path = .0.display(), error = .1)]
-    Io(PathBuf, io::Error),
+    /// A file, directory or socket of the node.
+    #[error("the node cannot use {path}", path = path.display())]
+    Path {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Threads, signals or the local network.
+    #[error("the node cannot get what it needs from the system")]
+    System(#[from] io::Error),
+}
+
+impl Error {
+    pub(crate) fn path(path: &Path) -> impl Fn(io::Error) -> Error {
+        move |source| Error::Path { path: path.to_owned(), source }
+    }
 }
 
 impl Directory {
     pub(crate) fn open(path: &Path) -> Result<Directory, Error> {
-        let io = |error| Error::Io(path.to_owned(), error);
-        DirBuilder::new().recursive(true).mode(0o700).create(path.join("attempts")).map_err(io)?;
-        fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(io)?;
+        let io = Error::path(path);
+        DirBuilder::new().recursive(true).mode(0o700).create(path.join("attempts")).map_err(&io)?;
+        fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(&io)?;
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
-        let lock = options.open(path.join("node.lock")).map_err(io)?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        let lock = options.open(path.join("node.lock")).map_err(&io)?;
+        match lock.try_lock() {
             Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => return Err(Error::InUse(path.to_owned())),
-            Err(error) => return Err(io(error.into())),
+            Err(TryLockError::WouldBlock) => return Err(Error::InUse(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(io(error)),
         }
-        fs::write(path.join("node.pid"), format!("{}\n", std::process::id())).map_err(io)?;
+        fs::write(path.join("node.pid"), format!("{}\n", std::process::id())).map_err(&io)?;
         Ok(Directory { path: path.to_owned(), _lock: lock })
     }
 
     /// `i-` and 17 hex digits, the same for the life of the directory.
     pub(crate) fn instance_id(&self) -> Result<String, Error> {
         let path = self.path.join("instance");
-        let io = |error| Error::Io(path.clone(), error);
+        let io = Error::path(&path);
         let is_id = |id: &str| {
-            id.strip_prefix("i-").is_some_and(|hex| hex.len() == 17 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
+            id.strip_prefix("i-")
+                .is_some_and(|hex| hex.len() == 17 && hex.bytes().all(|b| b.is_ascii_hexdigit()))
         };
         match fs::read_to_string(&path) {
             Ok(text) if is_id(text.trim()) => return Ok(text.trim().to_owned()),
@@ -61,7 +76,7 @@ impl Directory {
         }
         let hex = format!("{:032x}", random_128());
         let id = format!("i-{}", &hex[..17]);
-        fs::write(&path, format!("{id}\n")).map_err(io)?;
+        fs::write(&path, format!("{id}\n")).map_err(&io)?;
         Ok(id)
     }
 
@@ -78,7 +93,7 @@ impl Directory {
             listener.set_nonblocking(true)?;
             Ok(listener)
         };
-        listen().map_err(|error| Error::Io(path.clone(), error))
+        listen().map_err(Error::path(&path))
     }
 
     /// Where the notes are.

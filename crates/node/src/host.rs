@@ -49,7 +49,10 @@ mod tests {
         let want = Resources { milli_vcpus: 64_000, memory_mib: 7, gpus: 3 };
         assert_eq!(capacity(claim, None), want);
         assert_eq!(capacity(Claim::default(), Some(64 << 20)).memory_mib, 64);
-        assert_eq!(memory_total_bytes("MemTotal:       24684564 kB\nMemFree: 1 kB\n"), Some(24_684_564 << 10));
+        assert_eq!(
+            memory_total_bytes("MemTotal:       24684564 kB\nMemFree: 1 kB\n"),
+            Some(24_684_564 << 10)
+        );
         assert_eq!(memory_total_bytes("MemTotal:\n"), None);
     }
 }

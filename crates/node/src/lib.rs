@@ -6,26 +6,28 @@
 //! - When an end is reported, nothing of the attempt runs any more and its log is complete.
 //! - A node that dies takes its jobs along; what escaped is killed when the next node starts.
 //!
-//! A way through the code: [`protocol`] is what the two sides say, [`Client`] the server's side, [`supervisor`] the
+//! A way through the code: [`protocol`] is what the two sides say, [`Client`] the server's side, `supervisor` the
 //! node's loop, `attempt` the life of one attempt, `process`, `cgroup` and `output` what that life is made of.
 
 mod attempt;
 mod cgroup;
-pub mod client;
+mod client;
+mod connection;
 mod directory;
 mod environment;
 mod host;
-pub mod metadata;
+mod metadata;
 mod output;
 mod process;
 pub mod protocol;
-pub mod supervisor;
+mod supervisor;
 mod sweep;
 mod user;
 
 pub use client::{Client, spawn_detached};
+pub use directory::Error;
 pub use host::Claim;
-pub use supervisor::{Config, Error, run};
+pub use supervisor::{Config, run};
 
 use fornada_core::time::Timestamp;
 

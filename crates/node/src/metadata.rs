@@ -33,11 +33,6 @@ impl Metadata {
         self.lock().remove(&task);
     }
 
-    /// Whether a task of this id runs.
-    pub(crate) fn knows(&self, id: &str) -> bool {
-        self.get(id).is_some()
-    }
-
     fn get(&self, id: &str) -> Option<(Arc<Launch>, Timestamp)> {
         let id = u128::from_str_radix(id, 16).ok().filter(|_| id.len() == 32)?;
         self.lock().get(&TaskId(id)).cloned()
@@ -56,7 +51,10 @@ impl Metadata {
     }
 }
 
-async fn container_of(State(metadata): State<Metadata>, Path((version, id)): Path<(String, String)>) -> Response {
+async fn container_of(
+    State(metadata): State<Metadata>,
+    Path((version, id)): Path<(String, String)>,
+) -> Response {
     answer(&metadata, &version, &id, container)
 }
 
@@ -64,15 +62,11 @@ async fn task_of(State(metadata): State<Metadata>, Path((version, id)): Path<(St
     answer(&metadata, &version, &id, task)
 }
 
-fn answer(
-    metadata: &Metadata,
-    version: &str,
-    id: &str,
-    render: fn(&Launch, Timestamp) -> Value,
-) -> Response {
+fn answer(metadata: &Metadata, version: &str, id: &str, render: fn(&Launch, Timestamp) -> Value) -> Response {
     match metadata.get(id).filter(|_| version == "v4" || version == "v3") {
         Some((launch, started_at)) => {
-            ([(header::CONTENT_TYPE, "application/json")], render(&launch, started_at).to_string()).into_response()
+            ([(header::CONTENT_TYPE, "application/json")], render(&launch, started_at).to_string())
+                .into_response()
         }
         None => (StatusCode::NOT_FOUND, "V4 metadata handler: unable to find the task\n").into_response(),
     }
@@ -89,11 +83,7 @@ struct Names {
 
 impl Names {
     fn of(launch: &Launch) -> Names {
-        let environment = |name: &str| {
-            let pair = launch.environment.iter().find(|(key, _)| *key == *name);
-            pair.map_or("", |(_, value)| value.as_str())
-        };
-        let cluster = format!("AWSBatch-{}", environment("AWS_BATCH_CE_NAME"));
+        let cluster = launch.cluster.to_string();
         // The stream is `{definition}/default/{task}` unless the job's log options name a prefix of their own.
         let family = launch.log_stream.split('/').next().unwrap_or_default().to_owned();
         let task = launch.task_id;

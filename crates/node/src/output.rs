@@ -183,7 +183,10 @@ mod tests {
             assert!(lines.partial.len() <= LINE_BYTES_MAX);
         }
         lines.finish(1);
-        assert_eq!(events.lock().unwrap().iter().map(|(_, line)| line.len()).sum::<usize>(), 100 * READ_BYTES);
+        assert_eq!(
+            events.lock().unwrap().iter().map(|(_, line)| line.len()).sum::<usize>(),
+            100 * READ_BYTES
+        );
     }
 
     #[test]

@@ -234,9 +234,10 @@ fn refusal(program: &str, file: &Path, error: &io::Error) -> Refusal {
     let file = file.display();
     let known = error.raw_os_error().map(Errno::from_raw_os_error);
     match known {
-        Some(CGROUP_FAILED) => {
-            Refusal::new("CgroupError", "Agent could not create task's platform resources: cannot join the cgroup")
-        }
+        Some(CGROUP_FAILED) => Refusal::new(
+            "CgroupError",
+            "Agent could not create task's platform resources: cannot join the cgroup",
+        ),
         // The file was there a moment ago: what is missing is its interpreter.
         Some(Errno::NOENT) => Refusal::start(format!("exec {file}: no such file or directory")),
         Some(Errno::NOEXEC) => Refusal::start(format!("exec {file}: exec format error")),
@@ -282,7 +283,9 @@ fn working_directory(path: &Path) -> Result<PathBuf, Refusal> {
 fn switch_to(spec: Option<&str>) -> Result<Option<User>, Refusal> {
     let Some(spec) = spec.filter(|spec| !spec.is_empty()) else { return Ok(None) };
     let Some(user) = user::find(spec) else {
-        return Err(Refusal::start(format!("unable to find user {spec}: no matching entries in passwd file")));
+        return Err(Refusal::start(format!(
+            "unable to find user {spec}: no matching entries in passwd file"
+        )));
     };
     let own = rustix::process::geteuid();
     if own.is_root() {

@@ -111,18 +111,19 @@ where
 
 /// Cuts `items` into batches that fit into a message, in order.
 pub fn batches<T: Encode<()>>(items: Vec<T>) -> Vec<Vec<T>> {
-    let mut batches = vec![Vec::new()];
+    let mut batches = Vec::new();
+    let mut batch = Vec::new();
     let mut length = 0;
     for item in items {
-        length += minicbor::len(&item);
-        if length > BATCH_BYTES && batches.last().is_some_and(|batch| !batch.is_empty()) {
-            batches.push(Vec::new());
-            length = minicbor::len(&item);
+        let more = minicbor::to_vec(&item).map_or(0, |bytes| bytes.len());
+        if length + more > BATCH_BYTES && !batch.is_empty() {
+            batches.push(std::mem::take(&mut batch));
+            length = 0;
         }
-        if let Some(batch) = batches.last_mut() {
-            batch.push(item);
-        }
+        length += more;
+        batch.push(item);
     }
+    batches.extend(Some(batch).filter(|batch| !batch.is_empty()));
     batches
 }
 
@@ -163,7 +164,10 @@ mod tests {
         let items: Vec<Text> = (0..5).map(|i| Text::from(i.to_string().repeat(BATCH_BYTES / 2))).collect();
         let batches = batches(items.clone());
         assert_eq!(batches.concat(), items);
-        assert!(batches.iter().all(|batch| batch.len() == 1), "two halves and their heads are over the limit");
-        assert_eq!(super::batches(Vec::<Text>::new()), vec![Vec::new()]);
+        assert!(
+            batches.iter().all(|batch| batch.len() == 1),
+            "two halves and their heads are over the limit"
+        );
+        assert!(super::batches(Vec::<Text>::new()).is_empty());
     }
 }

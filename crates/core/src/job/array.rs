@@ -87,23 +87,29 @@ impl Array {
         counts
     }
 
+    /// Where a child is; `None` when there is no such index.
+    pub(crate) fn status(&self, job: &Job, index: u32) -> Option<JobStatus> {
+        let properties = job.array.as_ref().filter(|array| index < array.size)?;
+        Some(match (self.children.get(&index), &properties.fate) {
+            (Some(child), _) => child.status,
+            (None, Some(_)) => JobStatus::Failed,
+            (None, None) if self.ready.contains(index) => JobStatus::Runnable,
+            (None, None) => JobStatus::Pending,
+        })
+    }
+
     /// A child as it stands; `None` when there is no such index.
     pub fn child(&self, job: &Job, index: u32) -> Option<Arc<Execution>> {
-        let properties = job.array.as_ref().filter(|array| index < array.size)?;
+        let status = self.status(job, index)?;
         if let Some(child) = self.children.get(&index) {
             return Some(Arc::clone(child));
         }
-        let mut child = Execution::new(job.execution.created_at);
-        match &properties.fate {
-            Some(fate) => {
-                child.status = JobStatus::Failed;
-                child.status_reason = Some(fate.status_reason.clone());
-                child.stopped_at = Some(fate.at);
-                child.is_cancelled = fate.is_cancelled;
-                child.is_terminated = fate.is_terminated;
-            }
-            None if self.ready.contains(index) => child.status = JobStatus::Runnable,
-            None => child.status = JobStatus::Pending,
+        let mut child = Execution { status, ..Execution::new(job.execution.created_at) };
+        if let Some(fate) = job.array.as_ref().and_then(|array| array.fate.as_deref()) {
+            child.status_reason = Some(fate.status_reason.clone());
+            child.stopped_at = Some(fate.at);
+            child.is_cancelled = fate.is_cancelled;
+            child.is_terminated = fate.is_terminated;
         }
         Some(Arc::new(child))
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use minicbor::{Decode, Encode};
 
 use crate::arn::{Arn, name_of};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Undeletable};
 use crate::resource::Status;
 use crate::resource::tags::Tags;
 use crate::text::{Document, Text};
@@ -157,25 +157,24 @@ impl Turn<'_> {
     /// Deletes a DISABLED environment that no queue uses.
     ///
     /// # Errors
-    /// [`Refusal::NoSuchResource`]; [`Refusal::NotDisabled`]; [`Refusal::InUse`]; [`Refusal::BeingModified`].
+    /// [`Refusal::NoSuchResource`]; [`Refusal::CannotDelete`].
     pub fn delete_compute_environment(&mut self, arn: &Arn) -> Result<(), Refusal> {
         let ce = self.existing_compute_environment(arn)?;
-        let arn = arn.clone();
         if !ce.status.is_settled() {
-            return Err(Refusal::BeingModified { arn });
+            return Err(Refusal::CannotDelete(Undeletable::BeingModified));
         }
-        if self.state.job_queues.values().any(|queue| queue.environments.contains(&arn)) {
-            return Err(Refusal::InUse { arn });
+        if self.state.job_queues.values().any(|queue| queue.environments.contains(arn)) {
+            return Err(Refusal::CannotDelete(Undeletable::InUse));
         }
         if ce.enabled {
-            return Err(Refusal::NotDisabled { arn });
+            return Err(Refusal::CannotDelete(Undeletable::NotDisabled));
         }
         self.put_compute_environment(ComputeEnvironment {
             status: Status::Deleting,
             version: ce.version + 1,
             ..ce
         });
-        self.settle_soon(&arn);
+        self.settle_soon(arn);
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use minicbor::{Decode, Encode};
 use uuid::Uuid;
 
 use crate::arn::{Arn, name_of};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, Undeletable};
 use crate::resource::Status;
 use crate::resource::compute_environment::Platform;
 use crate::resource::tags::Tags;
@@ -128,14 +128,14 @@ impl Turn<'_> {
     /// Deletes a DISABLED queue: its jobs are terminated, and it is gone when the last has ended.
     ///
     /// # Errors
-    /// [`Refusal::NoSuchResource`]; [`Refusal::NotDisabled`]; [`Refusal::BeingModified`].
+    /// [`Refusal::NoSuchResource`]; [`Refusal::CannotDelete`].
     pub fn delete_job_queue(&mut self, arn: &Arn) -> Result<(), Refusal> {
         let queue = self.existing_job_queue(arn)?;
         if !queue.status.is_settled() {
-            return Err(Refusal::BeingModified { arn: arn.clone() });
+            return Err(Refusal::CannotDelete(Undeletable::BeingModified));
         }
         if queue.enabled {
-            return Err(Refusal::NotDisabled { arn: arn.clone() });
+            return Err(Refusal::CannotDelete(Undeletable::NotDisabled));
         }
         self.put_job_queue(JobQueue { status: Status::Deleting, version: queue.version + 1, ..queue });
         let mut jobs: Vec<(u64, Uuid)> = self

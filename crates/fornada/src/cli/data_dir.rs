@@ -74,14 +74,15 @@ mod tests {
     #[test]
     fn the_nearest_place_wins() {
         let all = [("FORNADA_DATA_DIR", "/f"), ("XDG_DATA_HOME", "/x"), ("HOME", "/h")];
-        let cases: [(Option<&str>, &[(&str, &str)], Option<&str>); 5] = [
-            (Some("/o"), &all, Some("/o")),
-            (None, &all, Some("/f")),
-            (None, &all[1..], Some("/x/fornada")),
-            (None, &all[2..], Some("/h/.local/share/fornada")),
-            (None, &[], None),
+        let cases = [
+            (Some("/o"), 0, Some("/o")),
+            (None, 0, Some("/f")),
+            (None, 1, Some("/x/fornada")),
+            (None, 2, Some("/h/.local/share/fornada")),
+            (None, 3, None),
         ];
-        for (option, variables, want) in cases {
+        for (option, unset, want) in cases {
+            let variables = &all[unset..];
             let variable = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into());
             assert_eq!(choose(option.map(Path::new), variable).as_deref(), want.map(Path::new));
         }

@@ -23,7 +23,9 @@ pub(crate) async fn find_or_register(
         let definition = definition.map_err(api_error::describe)?;
         // Only what these commands register themselves: no parameters, retries or timeouts of somebody else's.
         let bare = definition.parameters().is_none_or(|parameters| parameters.is_empty())
-            && definition.retry_strategy().is_none()
+            && definition.retry_strategy().is_none_or(|retry| {
+                retry.attempts().unwrap_or(1) <= 1 && retry.evaluate_on_exit().is_empty()
+            })
             && definition.timeout().is_none();
         let equal = definition.container_properties.map(normalized).as_ref() == Some(&wanted);
         if let Some(arn) = definition.job_definition_arn.filter(|_| bare && equal) {
@@ -73,9 +75,6 @@ fn normalized(mut container: ContainerProperties) -> ContainerProperties {
     }
     if let Some(requirements) = &mut container.resource_requirements {
         requirements.sort_by(|a, b| a.r#type.cmp(&b.r#type));
-        // Where requirements are given, the old members can only repeat them.
-        container.vcpus = None;
-        container.memory = None;
     }
     for switch in [
         &mut container.readonly_root_filesystem,
@@ -125,7 +124,9 @@ mod tests {
             .privileged(false);
         assert_eq!(normalized(ours().build()), normalized(theirs.build()));
 
-        for other in [ours().image("busybox"), ours().privileged(true), ours().command("x"), ours().user("root")] {
+        for other in
+            [ours().image("busybox"), ours().privileged(true), ours().command("x"), ours().user("root")]
+        {
             assert_ne!(normalized(ours().build()), normalized(other.build()));
         }
     }

@@ -12,7 +12,6 @@ pub(crate) mod data_dir;
 mod describe;
 mod duration;
 mod env;
-mod outcome;
 mod follow;
 mod job_card;
 mod job_definition;
@@ -23,6 +22,7 @@ mod job_ref;
 mod jobs;
 mod log_stream;
 mod logs;
+mod outcome;
 mod poll;
 mod progress;
 mod response_json;
@@ -38,8 +38,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
-use args::{ClientCommand, GlobalArgs};
 pub(crate) use args::{Cli, Command};
+use args::{ClientCommand, GlobalArgs};
 
 /// What a shell reports for a program ended by Ctrl-C.
 const INTERRUPTED: u8 = 130;
@@ -56,7 +56,7 @@ pub(crate) fn run_client(global: &GlobalArgs, command: ClientCommand) -> Result<
     let result = runtime.block_on(async {
         match command {
             ClientCommand::Env(_) => unreachable!("answered above"),
-            ClientCommand::Run(args) => run::run(args, &aws).await,
+            ClientCommand::Run(args) => Box::pin(run::run(args, &aws)).await,
             ClientCommand::Submit(args) => submit::submit(args, &aws).await,
             ClientCommand::Jobs(args) => jobs::jobs(&args, &aws).await,
             ClientCommand::Logs(args) => logs::logs(&args, &aws).await,

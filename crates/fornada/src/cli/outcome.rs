@@ -78,8 +78,12 @@ pub(crate) async fn report_failures(aws: &Clients, jobs: &[JobDetail]) -> Result
 async fn report_failure(aws: &Clients, job: &JobDetail) -> Result<()> {
     let name = job.job_name().unwrap_or_default();
     let id = job.job_id().unwrap_or_default();
-    let mut text =
-        format!("{name} {} {}: {}", style::paint(style::DIM, id), style::paint_status(&JobStatus::Failed), why_job(job));
+    let mut text = format!(
+        "{name} {} {}: {}",
+        style::paint(style::DIM, id),
+        style::paint_status(&JobStatus::Failed),
+        why_job(job)
+    );
     if let Some(stream) = LogStream::of(job, None) {
         for event in stream.tail(aws, LOG_LINES_SHOWN).await? {
             let message = event.message().unwrap_or_default().trim_end_matches('\n');
@@ -136,8 +140,13 @@ mod tests {
     #[test]
     fn the_exit_code_is_the_jobs() {
         use JobStatus::{Failed, Succeeded};
-        let cases =
-            [(Succeeded, Some(0), 0), (Failed, Some(3), 3), (Failed, None, 1), (Failed, Some(0), 1), (Failed, Some(-1), 1)];
+        let cases = [
+            (Succeeded, Some(0), 0),
+            (Failed, Some(3), 3),
+            (Failed, None, 1),
+            (Failed, Some(0), 1),
+            (Failed, Some(-1), 1),
+        ];
         for (status, code, want) in cases {
             let container = ContainerDetail::builder().set_exit_code(code).build();
             let job = JobDetail::builder().status(status).container(container).build();

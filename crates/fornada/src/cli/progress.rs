@@ -31,7 +31,8 @@ impl Counts {
         let mut counts = Counts::default();
         for job in jobs {
             let array = job.array_properties();
-            let size = array.and_then(|array| array.size()).map_or(1, |size| u64::try_from(size).unwrap_or(1));
+            let size =
+                array.and_then(|array| array.size()).map_or(1, |size| u64::try_from(size).unwrap_or(1));
             let mut counted = 0;
             for (status, count) in array.and_then(|array| array.status_summary()).into_iter().flatten() {
                 let count = u64::try_from(*count).unwrap_or(0);
@@ -53,7 +54,12 @@ impl Counts {
     }
 
     fn get(&self, status: &JobStatus) -> u64 {
-        ORDER.iter().position(|other| other == status).and_then(|place| self.0.get(&place)).copied().unwrap_or(0)
+        ORDER
+            .iter()
+            .position(|other| other == status)
+            .and_then(|place| self.0.get(&place))
+            .copied()
+            .unwrap_or(0)
     }
 
     pub(crate) fn total(&self) -> u64 {
@@ -159,7 +165,10 @@ mod tests {
         ];
         for (jobs, want, want_over, want_total) in cases {
             let counts = Counts::of(&jobs);
-            assert_eq!((counts.text().as_str(), counts.over(), counts.total()), (want, want_over, want_total));
+            assert_eq!(
+                (counts.text().as_str(), counts.over(), counts.total()),
+                (want, want_over, want_total)
+            );
         }
     }
 }

@@ -14,6 +14,8 @@ pub(crate) fn new(header: &[&str], fixed: usize) -> Table {
         // Colour is the output stream's decision (see `style`).
         .enforce_styling()
         .set_header(header.iter().map(|name| Cell::new(name).add_attribute(Attribute::Bold)));
+    // Blanks stay outside the styles, so that they can be cut off.
+    table.style_text_only();
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, 2));
         if index < fixed {
@@ -28,6 +30,11 @@ pub(crate) fn add_row<I: IntoIterator<Item = Cell>>(table: &mut Table, cells: I)
     let mut row = Row::from(cells);
     row.max_height(1);
     table.add_row(row);
+}
+
+/// The table as text, each line with its end and no blanks before it.
+pub(crate) fn text(table: &Table) -> String {
+    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
 /// A status in its colour.

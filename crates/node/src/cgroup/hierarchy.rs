@@ -18,12 +18,7 @@ impl Controllers {
     /// Reads names that `separator` divides; others are passed over.
     pub(super) fn parse(names: &str, separator: char) -> Controllers {
         let has = |name| names.split(separator).any(|part| part.trim() == name);
-        Controllers {
-            memory: has("memory"),
-            cpu: has("cpu"),
-            cpuacct: has("cpuacct"),
-            pids: has("pids"),
-        }
+        Controllers { memory: has("memory"), cpu: has("cpu"), cpuacct: has("cpuacct"), pids: has("pids") }
     }
 
     pub(super) fn any(self) -> bool {
@@ -74,7 +69,9 @@ fn hierarchy(line: &str, mountinfo: &str) -> Option<Hierarchy> {
         let (root, mount, kind, options) = mount(line)?;
         let matches = match version {
             Version::V2 => kind == "cgroup2",
-            Version::V1 => kind == "cgroup" && names.split(',').all(|name| options.split(',').any(|o| o == name)),
+            Version::V1 => {
+                kind == "cgroup" && names.split(',').all(|name| options.split(',').any(|o| o == name))
+            }
         };
         // Inside a container the mount may show only the part below `root`.
         let below = Path::new(path).strip_prefix(&root).ok().filter(|_| matches)?;
@@ -117,19 +114,28 @@ mod tests {
     fn finds_its_place_on_v1_v2_and_hybrid_hosts() {
         let v2_mounts = "24 1 0:22 / /sys rw - sysfs sysfs rw\n\
             30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate";
-        let container_mounts = "50 40 0:33 /docker/ab\\040c /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory";
+        let container_mounts =
+            "50 40 0:33 /docker/ab\\040c /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory";
         struct Case(&'static str, &'static str, &'static str, Vec<&'static str>);
         let cases = [
-            Case("hybrid", "9:name=systemd:/\n4:memory:/a/b\n2:cpu,cpuacct:/\n8:pids:/x\n5:devices:/\n0::/u", HYBRID_MOUNTS, vec![
-                "V1 memory /sys/fs/cgroup/memory/a/b",
-                "V1 cpu cpuacct /sys/fs/cgroup/cpu,cpuacct",
-                "V1 pids /sys/fs/cgroup/pids/x",
-                "V2 /sys/fs/cgroup/unified/u",
-            ]),
+            Case(
+                "hybrid",
+                "9:name=systemd:/\n4:memory:/a/b\n2:cpu,cpuacct:/\n8:pids:/x\n5:devices:/\n0::/u",
+                HYBRID_MOUNTS,
+                vec![
+                    "V1 memory /sys/fs/cgroup/memory/a/b",
+                    "V1 cpu cpuacct /sys/fs/cgroup/cpu,cpuacct",
+                    "V1 pids /sys/fs/cgroup/pids/x",
+                    "V2 /sys/fs/cgroup/unified/u",
+                ],
+            ),
             Case("v2", "0::/user.slice/me.scope", v2_mounts, vec!["V2 /sys/fs/cgroup/user.slice/me.scope"]),
-            Case("v1 container", "4:memory:/docker/ab c/job", container_mounts, vec![
-                "V1 memory /sys/fs/cgroup/memory/job",
-            ]),
+            Case(
+                "v1 container",
+                "4:memory:/docker/ab c/job",
+                container_mounts,
+                vec!["V1 memory /sys/fs/cgroup/memory/job"],
+            ),
             Case("not under the mount's root", "4:memory:/elsewhere", container_mounts, vec![]),
             Case("outside of the namespace", "0::/../other", v2_mounts, vec![]),
             Case("not mounted", "4:memory:/a\n0::/", "", vec![]),

@@ -79,7 +79,8 @@ impl Cgroups {
 
     /// Removes the cgroups that have no process and whose name is not to be kept.
     pub(crate) fn remove_empty(&self, keep: impl Fn(&str) -> bool) {
-        let name = |part: &Place| part.directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name =
+            |part: &Place| part.directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
         for group in self.existing() {
             if !group.parts.iter().any(|part| keep(&name(part))) {
                 group.remove();

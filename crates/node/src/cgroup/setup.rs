@@ -50,11 +50,8 @@ fn own_hierarchies() -> Vec<Hierarchy> {
 
 fn set_up_v1(hierarchy: &Hierarchy, name: &str) -> Option<Place> {
     hierarchy.upwards().find_map(|parent| {
-        let place = Place {
-            directory: parent.join(name),
-            version: Version::V1,
-            controllers: hierarchy.controllers,
-        };
+        let place =
+            Place { directory: parent.join(name), version: Version::V1, controllers: hierarchy.controllers };
         make(&place.directory).ok()?;
         let probed = probe(&place, |directory| {
             // Joins with a thread that ends right away: the node itself stays where it is.

@@ -1,0 +1,64 @@
+//! What every request can reach, and the context of one call.
+
+use std::sync::Arc;
+
+use fornada_core::arn::Scope;
+use fornada_engine::Handle;
+use fornada_engine::port::clock::Clock;
+use fornada_engine::port::log::LogReader;
+use fornada_engine::port::store::JobIndex;
+
+use crate::access_keys::AccessKeys;
+use crate::error::WireError;
+
+/// Whether signatures are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Auth {
+    /// Every request carries a valid Signature Version 4.
+    SigV4,
+    /// Anyone who reaches the port is let in; only for loopback addresses.
+    None,
+}
+
+/// The server's parts, shared by all requests.
+pub struct App {
+    /// Commands and reads of the state.
+    pub engine: Handle,
+    /// Searching jobs.
+    pub jobs: Arc<dyn JobIndex>,
+    /// Reading logs.
+    pub logs: Arc<dyn LogReader>,
+    /// Who may call.
+    pub keys: AccessKeys,
+    /// Whether that is checked.
+    pub auth: Auth,
+    /// Region of requests that name none.
+    pub region: String,
+    /// Account of requests without a key, under [`Auth::None`].
+    pub account_id: String,
+    /// Time for checking signatures.
+    pub clock: Box<dyn Clock + Sync>,
+}
+
+/// One call: the server, and on whose behalf.
+#[derive(Clone)]
+pub struct Call {
+    /// The server.
+    pub app: Arc<App>,
+    /// Account and region of the caller.
+    pub scope: Scope,
+}
+
+impl Call {
+    /// Runs `read`, which blocks on disk, off the async threads.
+    ///
+    /// # Errors
+    /// Those of `read`, and when it panics.
+    pub async fn blocking<R: Send + 'static>(
+        &self,
+        read: impl FnOnce(&App) -> Result<R, WireError> + Send + 'static,
+    ) -> Result<R, WireError> {
+        let app = Arc::clone(&self.app);
+        tokio::task::spawn_blocking(move || read(&app)).await.map_err(WireError::server)?
+    }
+}

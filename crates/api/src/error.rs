@@ -1,0 +1,144 @@
+//! The one error at the wire, and the one place where situations become AWS's words.
+
+use axum::response::{IntoResponse, Response};
+use fornada_core::refusal::Refusal;
+use fornada_engine::Unavailable;
+use fornada_model::{Violations, batch, logs};
+use http::StatusCode;
+use serde_json::json;
+
+/// What a client sees, and what only the log sees.
+#[derive(Debug)]
+pub struct WireError {
+    /// Exception name, for example `ClientException`.
+    pub code: &'static str,
+    /// HTTP status.
+    pub status: u16,
+    /// For the client: what to change. No addresses, no paths.
+    pub message: String,
+    /// The message is shown within AWS Batch's sentence for refused requests.
+    pub wrapped: bool,
+    /// For the log, with the request id.
+    pub internal: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl WireError {
+    /// An error of the front door or a service, by name.
+    pub fn new(code: &'static str, status: u16, message: impl Into<String>) -> Self {
+        WireError { code, status, message: message.into(), wrapped: false, internal: None }
+    }
+
+    /// The caller's fault in a Batch operation, in the bare form.
+    pub fn client(message: impl Into<String>) -> Self {
+        let code = batch::ErrorCode::ClientException;
+        WireError::new(code.as_str(), code.status(), message)
+    }
+
+    /// The caller's fault in a Batch operation, in the form of request validation:
+    /// `Error executing request, Exception : {detail}, RequestId: {id}`.
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        WireError { wrapped: true, ..WireError::client(detail) }
+    }
+
+    /// The caller's fault in a CloudWatch Logs operation.
+    pub fn logs(code: logs::ErrorCode, message: impl Into<String>) -> Self {
+        WireError::new(code.as_str(), code.status(), message)
+    }
+
+    /// Our fault; `error` goes to the log only.
+    pub fn server(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let code = batch::ErrorCode::ServerException;
+        let message = "The server failed to handle the request. Its log says why.";
+        WireError { internal: Some(error.into()), ..WireError::new(code.as_str(), code.status(), message) }
+    }
+
+    /// The response, in the form that both AWS JSON protocols read.
+    pub fn respond(self, request_id: &str) -> Response {
+        let WireError { code, status, message, wrapped, internal } = self;
+        if let Some(internal) = internal {
+            tracing::error!(request_id, error = &*internal as &dyn std::error::Error, "a request failed");
+        }
+        let message = match wrapped {
+            true => format!("Error executing request, Exception : {message}, RequestId: {request_id}"),
+            false => message,
+        };
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let headers = [("content-type", "application/json"), ("x-amzn-errortype", code)];
+        (status, headers, json!({ "__type": code, "message": message }).to_string()).into_response()
+    }
+}
+
+impl From<Violations> for WireError {
+    fn from(violations: Violations) -> Self {
+        WireError::client(violations.to_string())
+    }
+}
+
+impl From<Unavailable> for WireError {
+    fn from(unavailable: Unavailable) -> Self {
+        match unavailable {
+            Unavailable::Busy => WireError::new("TooManyRequestsException", 429, "Too Many Requests"),
+            Unavailable::Stopped => {
+                let code = batch::ErrorCode::ServerException;
+                WireError::new(code.as_str(), code.status(), "The server is stopping; try again when it is back.")
+            }
+        }
+    }
+}
+
+/// Texts: AWS Batch's own where they are known, otherwise a sentence that names the resource and what to change.
+impl From<Refusal> for WireError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::AlreadyExists { arn } => WireError::client(format!("Object already exists: {arn} already exists")),
+            Refusal::NoSuchResource { arn } => WireError::client(format!("{arn} does not exist")),
+            Refusal::BeingModified { arn } => {
+                WireError::client(format!("Cannot update, resource is being modified: {arn}"))
+            }
+            Refusal::CannotDelete(why) => WireError::client(format!("Cannot delete, {}", match why {
+                fornada_core::refusal::Undeletable::BeingModified => "resource is being modified",
+                fornada_core::refusal::Undeletable::NotDisabled => "state must be DISABLED",
+                fornada_core::refusal::Undeletable::InUse => "found existing JobQueue relationship",
+            })),
+            Refusal::EnvironmentNotValid { .. } => WireError::invalid(
+                "Compute Environments must be created and valid before attaching them to a job queue",
+            ),
+            Refusal::MixedEnvironments => {
+                WireError::invalid("Fargate and EC2 compute environments can not be mixed.")
+            }
+            Refusal::QueueDisabled { arn } => {
+                WireError::client(format!("Job queue {arn} is not in ENABLED state: enable it to submit jobs"))
+            }
+            Refusal::NoActiveDefinition { name } => {
+                WireError::invalid(format!("JobDefinition name {name} does not exist or is not in ACTIVE status"))
+            }
+            Refusal::WrongPlatform { capability } => WireError::invalid(format!(
+                "Job Queue is attached to Compute Environment that can not run Jobs with capability {capability}"
+            )),
+            Refusal::MissingParameter { name } => WireError::invalid(format!(
+                "Unable to substitute value. No parameter found for reference {name}"
+            )),
+            Refusal::DeprecatedOverride => WireError::invalid(
+                "This value was submitted in a deprecated key and may conflict with the value provided by the job \
+                 definition's resource requirements.",
+            ),
+            Refusal::ShareOnFifoQueue => WireError::invalid(
+                "Job with shareIdentifier or schedulingPriority can onlybe submitted to job queue with fair share \
+                 scheduling policy.",
+            ),
+            Refusal::NoSuchDependency { job_id } => {
+                WireError::invalid(format!("Dependent job {job_id} does not exist"))
+            }
+            Refusal::ArraySizesDiffer { job_id } => WireError::invalid(format!(
+                "N_TO_N dependency {job_id} must be an array job of the same size as this one"
+            )),
+            Refusal::NotAnArray => {
+                WireError::invalid("N_TO_N and SEQUENTIAL dependencies can only be used by array jobs")
+            }
+            Refusal::TooManyTags => WireError::client("A resource can have at most 50 tags"),
+            Refusal::NotTaggable { arn } => {
+                WireError::client(format!("{arn} cannot be tagged: tag the parent job instead"))
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The front door: every request gets an id, is read, authenticated and handed to the service that it is for.
+//!
+//! Services share one port. CloudWatch Logs calls carry `X-Amz-Target`; everything else is AWS Batch. The signature must be
+//! made for the service that the request goes to.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use fornada_core::arn::Scope;
+use fornada_model::{batch as batch_model, logs as logs_model};
+use http::{HeaderMap, HeaderValue, Request, StatusCode};
+
+use crate::app::{App, Auth, Call};
+use crate::error::WireError;
+use crate::metrics::Metrics;
+use crate::server::{BODY_TIMEOUT, BodyError, MAX_BODY_BYTES, read_body};
+use crate::sigv4::{self, Identity};
+use crate::{batch, logs, metrics};
+
+/// What the routes share.
+#[derive(Clone)]
+struct Front {
+    app: Arc<App>,
+    metrics: Arc<Metrics>,
+}
+
+/// All routes of the server.
+pub fn router(app: App) -> Router {
+    let front = Front { app: Arc::new(app), metrics: Arc::new(Metrics::new()) };
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(prometheus))
+        .fallback(aws)
+        .with_state(front)
+}
+
+/// Ready means that the engine answers.
+async fn readyz(State(front): State<Front>) -> Response {
+    match front.app.engine.read(|_| ()).await {
+        Ok(()) => "ready\n".into_response(),
+        Err(unavailable) => (StatusCode::SERVICE_UNAVAILABLE, format!("{unavailable}\n")).into_response(),
+    }
+}
+
+async fn prometheus(State(front): State<Front>) -> Response {
+    match metrics::render(&front.app, &front.metrics).await {
+        Ok(text) => ([("content-type", metrics::CONTENT_TYPE)], text).into_response(),
+        Err(error) => error.respond("metrics"),
+    }
+}
+
+async fn aws(State(front): State<Front>, request: Request<Body>) -> Response {
+    let began = Instant::now();
+    let request_id = request_id();
+    let mut operation = "unknown";
+    let result = serve(&front.app, request, &mut operation).await;
+    let failed = result.as_ref().err().map(|error| error.code);
+    front.metrics.record(operation, failed, began.elapsed());
+    let mut response = result.unwrap_or_else(|error| error.respond(&request_id));
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        response.headers_mut().insert("x-amzn-requestid", value);
+    }
+    response
+}
+
+async fn serve(
+    app: &Arc<App>,
+    request: Request<Body>,
+    operation: &mut &'static str,
+) -> Result<Response, WireError> {
+    let (head, body) = request.into_parts();
+    let body = read_body(body, MAX_BODY_BYTES, BODY_TIMEOUT).await.map_err(body_error)?;
+    let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
+    let signed = sigv4::Request { method: &head.method, path, query, headers: &head.headers, body: &body };
+    let identity = authenticate(app, &signed)?;
+    let target = header(&head.headers, "x-amz-target");
+    let service = if target.is_some() { logs_model::SIGNING_NAME } else { batch_model::SIGNING_NAME };
+    if identity.service != service {
+        return Err(WireError::new(
+            "InvalidSignatureException",
+            403,
+            format!("Credential should be scoped to correct service: '{service}'. "),
+        ));
+    }
+    let scope = Scope { region: identity.region.into(), account: identity.account_id.into() };
+    let call = Call { app: Arc::clone(app), scope };
+    match target {
+        Some(target) => logs::serve(&call, target, &body, operation).await,
+        None => batch::serve(&call, &head.method, path, query, &body, operation).await,
+    }
+}
+
+fn authenticate(app: &App, request: &sigv4::Request<'_>) -> Result<Identity, WireError> {
+    match app.auth {
+        Auth::SigV4 => sigv4::verify(request, app.clock.now().as_millis(), &|id| app.keys.find(id))
+            .map_err(|error| WireError::new(error.code(), 403, error.to_string())),
+        Auth::None => {
+            let service = match header(request.headers, "x-amz-target") {
+                Some(_) => logs_model::SIGNING_NAME,
+                None => batch_model::SIGNING_NAME,
+            };
+            let default = Identity {
+                access_key_id: String::new(),
+                account_id: app.account_id.clone(),
+                region: app.region.clone(),
+                service: service.to_owned(),
+            };
+            Ok(sigv4::unverified(request, &default))
+        }
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+fn body_error(error: BodyError) -> WireError {
+    let message = error.to_string();
+    let (code, status) = match error {
+        BodyError::TooLarge { .. } => ("RequestEntityTooLargeException", 413),
+        BodyError::TimedOut => ("RequestTimeoutException", 408),
+        BodyError::Broken(_) => ("SerializationException", 400),
+    };
+    WireError::new(code, status, message)
+}
+
+/// Parses a JSON body; none at all is an empty object.
+pub(crate) fn parse(body: &Bytes) -> Result<serde_json::Value, WireError> {
+    if body.is_empty() {
+        return Ok(serde_json::json!({}));
+    }
+    serde_json::from_slice(body)
+        .map_err(|error| WireError::new("SerializationException", 400, format!("The body is not JSON: {error}")))
+}
+
+fn request_id() -> String {
+    let mut bytes = [0; 16];
+    // Without randomness the id is merely not unique.
+    let _ = getrandom::fill(&mut bytes);
+    uuid::Builder::from_random_bytes(bytes).into_uuid().as_hyphenated().to_string()
+}

@@ -1,0 +1,71 @@
+//! `/metrics` in the OpenMetrics text form.
+
+use std::time::Duration;
+
+use fornada_core::job::JobStatus;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::app::App;
+use crate::error::WireError;
+
+/// Of the answer.
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Request {
+    operation: &'static str,
+    /// Empty when it succeeded.
+    error: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Status {
+    status: &'static str,
+}
+
+/// What the front door counts.
+pub(crate) struct Metrics {
+    requests: Family<Request, Counter>,
+    seconds: Histogram,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        // 100 µs to 3 s, doubling.
+        let buckets = prometheus_client::metrics::histogram::exponential_buckets(0.0001, 2.0, 16);
+        Metrics { requests: Family::default(), seconds: Histogram::new(buckets) }
+    }
+
+    pub(crate) fn record(&self, operation: &'static str, error: Option<&'static str>, took: Duration) {
+        self.requests.get_or_create(&Request { operation, error: error.unwrap_or_default() }).inc();
+        self.seconds.observe(took.as_secs_f64());
+    }
+}
+
+/// Everything that is counted, as text.
+pub(crate) async fn render(app: &App, metrics: &Metrics) -> Result<String, WireError> {
+    let (counts, running) = app.engine.read(|state| (state.job_counts(), state.running_attempts())).await?;
+    let mut registry = Registry::with_prefix("fornada");
+    registry.register("requests", "API requests by operation and error", metrics.requests.clone());
+    registry.register("request_seconds", "Time to answer API requests", metrics.seconds.clone());
+    let jobs = Family::<Status, Gauge>::default();
+    for (status, count) in JobStatus::ALL.iter().zip(counts) {
+        jobs.get_or_create(&Status { status: status.as_str() }).set(i64::from(count));
+    }
+    registry.register("jobs", "Jobs by status, an array counted once", jobs);
+    let attempts = Gauge::<i64>::default();
+    attempts.set(i64::try_from(running).unwrap_or(i64::MAX));
+    registry.register("running_attempts", "Attempts that are starting or running", attempts);
+    for (name, help, total) in app.engine.metrics().totals() {
+        registry.register(name, help, ConstCounter::new(total));
+    }
+    let mut text = String::new();
+    encode(&mut text, &registry).map_err(WireError::server)?;
+    Ok(text)
+}

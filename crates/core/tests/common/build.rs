@@ -1,0 +1,200 @@
+//! Builders with defaults that suit most tests: `job("a").vcpus(2).after([b]).array(8).attempts(3)`.
+
+use fornada_core::arn::{Arn, Scope};
+use fornada_core::container::{ContainerOverrides, ContainerTemplate, Requirements};
+use fornada_core::id::JobId;
+use fornada_core::job::depends_on::Dependency;
+use fornada_core::job::retry::{EvaluateOnExit, RetryAction, RetryStrategy};
+use fornada_core::job::submit::Submission;
+use fornada_core::resource::compute_environment::{self as ce, Platform};
+use fornada_core::resource::job_definition::JobDefinition;
+use fornada_core::resource::job_queue;
+use fornada_core::resource::tags::Tags;
+use fornada_core::text::Document;
+use fornada_core::time::Timestamp;
+
+pub fn scope() -> Scope {
+    Scope { region: "us-east-1".into(), account: "000000000000".into() }
+}
+
+pub fn child(array: JobId, index: u32) -> JobId {
+    JobId::child(array.job, index)
+}
+
+pub fn queue_arn(name: &str) -> Arn {
+    scope().resolve("job-queue", name)
+}
+
+pub fn environment_arn(name: &str) -> Arn {
+    scope().resolve("compute-environment", name)
+}
+
+pub fn tags<const N: usize>(pairs: [(&str, &str); N]) -> Tags {
+    pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect()
+}
+
+/// A definition as its registrant gives it.
+pub fn definition() -> JobDefinition {
+    JobDefinition {
+        arn: Arn::default(),
+        revision: 0,
+        active: true,
+        container: ContainerTemplate {
+            image: "host".into(),
+            command: vec!["run".into()],
+            requirements: Requirements { milli_vcpus: Some(1000), memory_mib: Some(1), gpus: None },
+            ..Default::default()
+        },
+        parameters: Default::default(),
+        retry: None,
+        timeout_seconds: None,
+        propagate_tags: None,
+        scheduling_priority: None,
+        fargate: false,
+        legacy_requirements: false,
+        tags: Tags::new(),
+        document: Document::default(),
+        created_at: Timestamp::default(),
+        container_properties: Document::default(),
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Submit(pub Submission);
+
+/// One job of definition `d` in queue `q`.
+pub fn job(name: &str) -> Submit {
+    Submit(Submission {
+        name: name.into(),
+        queue: "q".into(),
+        definition: "d".into(),
+        overrides: Some(ContainerOverrides::default()),
+        ..Default::default()
+    })
+}
+
+impl Submit {
+    pub fn with(mut self, change: impl FnOnce(&mut Submission)) -> Self {
+        change(&mut self.0);
+        self
+    }
+
+    fn requires(self, change: impl FnOnce(&mut Requirements)) -> Self {
+        self.with(|s| change(&mut s.overrides.get_or_insert_default().requirements))
+    }
+
+    pub fn vcpus(self, vcpus: u32) -> Self {
+        self.requires(|r| r.milli_vcpus = Some(u64::from(vcpus) * 1000))
+    }
+
+    pub fn memory_mib(self, mib: u64) -> Self {
+        self.requires(|r| r.memory_mib = Some(mib))
+    }
+
+    pub fn gpus(self, gpus: u32) -> Self {
+        self.requires(|r| r.gpus = Some(gpus))
+    }
+
+    pub fn queue(self, name: &str) -> Self {
+        self.with(|s| s.queue = name.into())
+    }
+
+    pub fn array(self, size: u32) -> Self {
+        self.with(|s| s.array_size = Some(size))
+    }
+
+    pub fn after(self, jobs: impl IntoIterator<Item = JobId>) -> Self {
+        self.with(|s| s.depends_on.extend(jobs.into_iter().map(Dependency::Job)))
+    }
+
+    pub fn n_to_n(self, array: JobId) -> Self {
+        self.with(|s| s.depends_on.push(Dependency::NToN(array.job)))
+    }
+
+    pub fn sequential(self) -> Self {
+        self.with(|s| s.depends_on.push(Dependency::Sequential))
+    }
+
+    pub fn attempts(self, attempts: u32) -> Self {
+        self.with(|s| s.retry = Some(RetryStrategy { attempts, evaluate_on_exit: Vec::new() }))
+    }
+
+    /// After [`Submit::attempts`]: an exit code that is not worth another try.
+    pub fn exit_on(self, exit_code: &str) -> Self {
+        let rule = EvaluateOnExit {
+            on_status_reason: None,
+            on_reason: None,
+            on_exit_code: Some(exit_code.into()),
+            action: RetryAction::Exit,
+        };
+        self.with(|s| s.retry.get_or_insert_default().evaluate_on_exit.push(rule))
+    }
+
+    pub fn timeout(self, seconds: u32) -> Self {
+        self.with(|s| s.timeout_seconds = Some(seconds))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Environment(pub ce::Specification, pub Tags);
+
+/// ENABLED, of type EC2, with room for 256 vCPUs.
+pub fn environment(name: &str) -> Environment {
+    let given = ce::Specification {
+        arn: environment_arn(name),
+        platform: Platform::Ec2,
+        enabled: true,
+        max_vcpus: Some(256),
+        document: Document::default(),
+    };
+    Environment(given, Tags::new())
+}
+
+impl Environment {
+    pub fn max_vcpus(mut self, vcpus: u32) -> Self {
+        self.0.max_vcpus = Some(vcpus);
+        self
+    }
+
+    pub fn disabled(mut self) -> Self {
+        self.0.enabled = false;
+        self
+    }
+
+    pub fn fargate(mut self) -> Self {
+        self.0.platform = Platform::Fargate;
+        self
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Queue(pub job_queue::Specification, pub Tags);
+
+/// ENABLED, of priority 1, without environments.
+pub fn queue(name: &str) -> Queue {
+    let given = job_queue::Specification {
+        arn: queue_arn(name),
+        enabled: true,
+        priority: 1,
+        environments: Vec::new(),
+        document: Document::default(),
+    };
+    Queue(given, Tags::new())
+}
+
+impl Queue {
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.0.priority = priority;
+        self
+    }
+
+    pub fn environments<const N: usize>(mut self, names: [&str; N]) -> Self {
+        self.0.environments = names.map(environment_arn).into();
+        self
+    }
+
+    pub fn disabled(mut self) -> Self {
+        self.0.enabled = false;
+        self
+    }
+}

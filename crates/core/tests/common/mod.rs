@@ -1,0 +1,313 @@
+//! A small world around the state: a clock turned by hand, a store of encoded records, and a model of one machine.
+//!
+//! Every turn runs through [`World::turn`], which commits the changes, checks the state and the rules that must always
+//! hold, and only then carries out the actions; so every test checks them.
+#![allow(dead_code, unreachable_pub, reason = "shared by several test binaries, none of which uses all of it")]
+
+pub mod build;
+pub mod machine;
+pub mod store;
+
+use std::collections::BTreeMap;
+
+use fornada_core::attempt::{Action, Observation};
+use fornada_core::id::{JobId, Member, Uuid};
+use fornada_core::job::depends_on::Dependency;
+use fornada_core::job::{Execution, Job, JobStatus};
+use fornada_core::refusal::Refusal;
+use fornada_core::resource::{compute_environment as ce, job_queue};
+use fornada_core::state::State;
+use fornada_core::time::Timestamp;
+use fornada_core::turn::Turn;
+
+pub use build::{Submit, child, definition, environment, job, queue, queue_arn, scope};
+pub use machine::Machine;
+pub use store::Store;
+
+/// What becomes of the last turn before a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lost {
+    /// Nothing: it was committed and its actions were carried out.
+    Nothing,
+    /// It was committed, but nobody was told.
+    Actions,
+    /// It was not even committed.
+    Everything,
+}
+
+/// All of one job that a client can see: its record, and each child of an array.
+pub type Seen = (Job, Vec<Execution>);
+
+pub struct World {
+    pub state: State,
+    pub now: u64,
+    pub machine: Machine,
+    pub store: Store,
+    /// Ids of all submitted jobs, oldest first.
+    pub jobs: Vec<Uuid>,
+    turns: u128,
+    last: Lost,
+}
+
+impl World {
+    /// One machine of `vcpus`, environment `ce` as large, queue `q`, and definition `d` (1 vCPU, 1 MiB).
+    pub fn new(vcpus: u32) -> World {
+        let mut world = World::empty(vcpus);
+        world.create_environment(environment("ce").max_vcpus(vcpus)).unwrap();
+        world.create_queue(queue("q").environments(["ce"])).unwrap();
+        world
+    }
+
+    /// A machine and a definition, but nothing to submit to.
+    pub fn empty(vcpus: u32) -> World {
+        let mut world = World {
+            state: State::default(),
+            now: 1_000_000,
+            machine: Machine::new(vcpus),
+            store: Store::default(),
+            jobs: Vec::new(),
+            turns: 0,
+            last: Lost::Nothing,
+        };
+        world.turn(|turn| turn.register_job_definition(&scope(), "d", definition()));
+        world.connect();
+        world
+    }
+
+    /// One turn: decide, commit, check, act.
+    pub fn turn<R>(&mut self, decide: impl FnOnce(&mut Turn<'_>) -> R) -> R {
+        self.turns += 1;
+        let mut turn = Turn::begin(&mut self.state, Timestamp(self.now), self.turns);
+        let result = decide(&mut turn);
+        let decision = turn.finish();
+        if self.last != Lost::Everything {
+            self.store.commit(decision.changes);
+        }
+        self.check();
+        for action in decision.actions {
+            if let Action::Start(launch) = &action {
+                self.check_may_start(launch.attempt.job);
+            }
+            if self.last == Lost::Nothing {
+                self.machine.carry_out(action);
+            }
+        }
+        result
+    }
+
+    fn check(&self) {
+        self.state.check();
+        let mut used: BTreeMap<&str, u64> = BTreeMap::new();
+        let seen = self.seen();
+        for (job, children) in &seen {
+            for placement in
+                children.iter().chain([&job.execution]).filter_map(|execution| execution.placement.as_ref())
+            {
+                *used.entry(&placement.compute_environment).or_default() += job.resources.milli_vcpus;
+            }
+        }
+        for (arn, used) in used {
+            let ce = &self.state.compute_environments()[arn];
+            // Lowering the ceiling under what already runs is the one way to exceed it.
+            let lowered = ce.version > 0;
+            let ceiling = ce.max_vcpus.map_or(u64::MAX, |n| u64::from(n) * 1000);
+            assert!(lowered || used <= ceiling, "{arn} uses {used} of {ceiling} milli-vCPUs");
+        }
+    }
+
+    fn check_may_start(&self, id: JobId) {
+        let succeeded = |on: JobId| {
+            assert_eq!(self.status(on), JobStatus::Succeeded, "{id} starts before {on} has succeeded");
+        };
+        for dependency in &self.state.job(id.job).unwrap().depends_on {
+            match (*dependency, id.member) {
+                (Dependency::Job(on), _) => succeeded(on),
+                (Dependency::NToN(on), Member::Index(index)) => succeeded(JobId::child(on, index)),
+                (Dependency::Sequential, Member::Index(index)) if index > 0 => {
+                    succeeded(JobId::child(id.job, index - 1));
+                }
+                (Dependency::Sequential, Member::Index(_)) => {}
+                (dependency, member) => panic!("{dependency:?} of {member:?}"),
+            }
+        }
+    }
+
+    // ---- resources and time
+
+    pub fn create_environment(&mut self, given: build::Environment) -> Result<(), Refusal> {
+        self.turn(|turn| turn.create_compute_environment(given.0, given.1))?;
+        self.advance(1);
+        Ok(())
+    }
+
+    pub fn create_queue(&mut self, given: build::Queue) -> Result<(), Refusal> {
+        self.turn(|turn| turn.create_job_queue(given.0, given.1))?;
+        self.advance(1);
+        Ok(())
+    }
+
+    /// Updates on top of the current version.
+    pub fn update_environment(&mut self, given: build::Environment) -> Result<(), Refusal> {
+        let version = self.state.compute_environments().get(&given.0.arn).map_or(0, |ce| ce.version);
+        self.turn(|turn| turn.update_compute_environment(given.0, version))?;
+        self.advance(1);
+        Ok(())
+    }
+
+    /// Updates on top of the current version.
+    pub fn update_queue(&mut self, given: build::Queue) -> Result<(), Refusal> {
+        let version = self.state.job_queues().get(&given.0.arn).map_or(0, |queue| queue.version);
+        self.turn(|turn| turn.update_job_queue(given.0, version))?;
+        self.advance(1);
+        Ok(())
+    }
+
+    pub fn environment(&self, name: &str) -> Option<&ce::ComputeEnvironment> {
+        self.state.compute_environments().get(&scope().resolve("compute-environment", name)).map(AsRef::as_ref)
+    }
+
+    pub fn queue(&self, name: &str) -> Option<&job_queue::JobQueue> {
+        self.state.job_queues().get(&queue_arn(name)).map(AsRef::as_ref)
+    }
+
+    /// Lets time pass, with a turn at the end of it.
+    pub fn advance(&mut self, millis: u64) {
+        self.now += millis;
+        self.turn(|_| ());
+    }
+
+    // ---- jobs
+
+    pub fn submit(&mut self, job: Submit) -> JobId {
+        self.try_submit(job).expect("the submission is accepted")
+    }
+
+    pub fn try_submit(&mut self, job: Submit) -> Result<JobId, Refusal> {
+        let submitted = self.turn(|turn| turn.submit_job(&scope(), job.0))?;
+        self.jobs.push(submitted.id);
+        Ok(JobId::whole(submitted.id))
+    }
+
+    pub fn cancel(&mut self, id: JobId, reason: &str) {
+        self.turn(|turn| turn.cancel_job(id, &reason.into()));
+    }
+
+    pub fn terminate(&mut self, id: JobId, reason: &str) {
+        self.turn(|turn| turn.terminate_job(id, &reason.into()));
+    }
+
+    pub fn find(&self, id: JobId) -> Execution {
+        (*self.state.find(id).expect("the job exists").1).clone()
+    }
+
+    pub fn status(&self, id: JobId) -> JobStatus {
+        self.state.status_of(id).expect("the job exists")
+    }
+
+    /// The status reason; empty when there is none.
+    pub fn reason(&self, id: JobId) -> String {
+        self.find(id).status_reason.map(String::from).unwrap_or_default()
+    }
+
+    /// Statuses of the children by number: (PENDING, RUNNABLE, STARTING or RUNNING, SUCCEEDED, FAILED).
+    pub fn summary(&self, array: JobId) -> (u32, u32, u32, u32, u32) {
+        let [submitted, pending, runnable, starting, running, succeeded, failed] =
+            self.state.status_summary(array.job).expect("it is an array");
+        assert_eq!(submitted, 0, "children are spawned PENDING");
+        (pending, runnable, starting + running, succeeded, failed)
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        let jobs = self.jobs.iter().filter_map(|&id| self.state.job(id));
+        jobs.map(|job| {
+            let size = job.array.as_ref().map_or(0, |array| array.size);
+            ((**job).clone(), (0..size).map(|index| self.find(JobId::child(job.id, index))).collect())
+        })
+        .collect()
+    }
+
+    // ---- the machine
+
+    /// The process of the current attempt starts.
+    pub fn start(&mut self, id: JobId) {
+        let attempt = self.machine.live(id).expect("an attempt is there");
+        let started_at = Timestamp(self.now);
+        self.machine.started(attempt, started_at);
+        self.report(Observation::Started(attempt, started_at));
+    }
+
+    /// The current attempt ends with `exit_code`; it is started first where that has not been reported.
+    pub fn exit(&mut self, id: JobId, exit_code: i32) {
+        self.exit_with(id, Some(exit_code), None);
+    }
+
+    /// The current attempt ends; without exit code it never started.
+    pub fn exit_with(&mut self, id: JobId, exit_code: Option<i32>, reason: Option<&str>) {
+        let attempt = self.machine.live(id).expect("an attempt is there");
+        let report = self.machine.exited(attempt, Timestamp(self.now), exit_code, reason);
+        self.report(Observation::Exited(report));
+    }
+
+    fn report(&mut self, observation: Observation) {
+        if self.machine.connected {
+            self.turn(|turn| turn.observe(observation));
+        }
+    }
+
+    /// All that runs now ends with exit code 0, and what follows from it, until nothing moves any more.
+    pub fn run_everything(&mut self) {
+        loop {
+            let live = self.machine.all_live();
+            for id in &live {
+                self.exit(*id, 0);
+            }
+            match self.state.next_timer() {
+                Some(at) => self.advance(at.0.saturating_sub(self.now)),
+                None if live.is_empty() => return,
+                None => {}
+            }
+        }
+    }
+
+    pub fn connect(&mut self) {
+        self.machine.connected = true;
+        let (host, reports) = self.machine.report();
+        self.turn(|turn| turn.observe(Observation::Connected(host, reports)));
+    }
+
+    pub fn disconnect(&mut self) {
+        self.machine.connected = false;
+        let id = self.machine.host.instance_id.clone();
+        self.turn(|turn| turn.disconnected(&id));
+    }
+
+    /// Everything that the machine ran is gone, and it comes back empty.
+    pub fn restart_machine(&mut self) {
+        self.machine.restart();
+        self.connect();
+    }
+
+    // ---- crashes
+
+    pub fn crash_and_recover(&mut self) {
+        self.crash_during(Lost::Nothing, |_| ());
+        self.connect();
+    }
+
+    /// Crashes after `step`, whose turns are lost as `lost` says, and recovers; the machine is not yet connected again.
+    pub fn crash_during(&mut self, lost: Lost, step: impl FnOnce(&mut World)) {
+        let before = self.seen();
+        self.last = lost;
+        step(self);
+        self.last = Lost::Nothing;
+        let want = if lost == Lost::Everything { before } else { self.seen() };
+        self.state = State::recover(self.store.records());
+        self.machine.connected = false;
+        self.turn(|turn| turn.resume());
+        let seen = self.seen();
+        assert_eq!(seen.len(), want.len(), "as many jobs as there were");
+        for (seen, want) in seen.iter().zip(&want) {
+            assert_eq!(seen, want, "recovered jobs are as they were");
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! A store of encoded records: what a crash leaves behind is what was encoded, and nothing else.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use fornada_core::record::{Change, Record};
+use fornada_core::turn::Key;
+
+#[derive(Default)]
+pub struct Store {
+    bodies: BTreeMap<Key, Vec<u8>>,
+}
+
+impl Store {
+    pub fn commit(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Put(record) => {
+                    self.bodies.insert(key(&record), encode(&record));
+                }
+                Change::Delete(key) => {
+                    self.bodies.remove(&key).expect("what is deleted was there");
+                }
+            }
+        }
+    }
+
+    pub fn records(&self) -> Vec<Record> {
+        self.bodies.iter().map(|(key, body)| decode(key, body)).collect()
+    }
+
+    pub fn len(&self) -> usize {
+        self.bodies.len()
+    }
+}
+
+pub fn key(record: &Record) -> Key {
+    match record {
+        Record::ComputeEnvironment(ce) => Key::ComputeEnvironment(ce.arn.clone()),
+        Record::JobQueue(queue) => Key::JobQueue(queue.arn.clone()),
+        Record::JobDefinition(definition) => Key::JobDefinition(definition.family_arn(), definition.revision),
+        Record::Job(job) => Key::Job(job.id),
+        Record::Child(job, index, _) => Key::Child(*job, *index),
+        Record::Instance(host) => Key::Instance(host.instance_id.clone()),
+    }
+}
+
+pub fn encode(record: &Record) -> Vec<u8> {
+    let body = match record {
+        Record::ComputeEnvironment(ce) => minicbor::to_vec(&**ce),
+        Record::JobQueue(queue) => minicbor::to_vec(&**queue),
+        Record::JobDefinition(definition) => minicbor::to_vec(&**definition),
+        Record::Job(job) => minicbor::to_vec(&**job),
+        Record::Child(_, _, child) => minicbor::to_vec(&**child),
+        Record::Instance(host) => minicbor::to_vec(&**host),
+    };
+    body.expect("memory takes everything")
+}
+
+pub fn decode(key: &Key, body: &[u8]) -> Record {
+    fn read<'b, T: minicbor::Decode<'b, ()>>(body: &'b [u8]) -> Arc<T> {
+        Arc::new(minicbor::decode(body).expect("it reads what it wrote"))
+    }
+    match key {
+        Key::ComputeEnvironment(_) => Record::ComputeEnvironment(read(body)),
+        Key::JobQueue(_) => Record::JobQueue(read(body)),
+        Key::JobDefinition(..) => Record::JobDefinition(read(body)),
+        Key::Job(_) => Record::Job(read(body)),
+        Key::Child(job, index) => Record::Child(*job, *index, read(body)),
+        Key::Instance(_) => Record::Instance(read(body)),
+    }
+}

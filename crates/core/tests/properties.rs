@@ -1,0 +1,221 @@
+//! Random days in the life of a small system: whatever clients, machine and crashes do, the rules hold, and when the
+//! faults stop every job ends.
+//!
+//! The rules are checked with every turn by the world itself (`common`): indexes agree with records, ceilings and
+//! capacity hold, one live attempt a job, nothing starts before its dependencies, recovery restores what was.
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use fornada_core::attempt::Observation;
+use fornada_core::id::{AttemptId, JobId};
+use fornada_core::job::Execution;
+use fornada_core::time::Timestamp;
+use proptest::prelude::*;
+
+use common::{Lost, Submit, World, child, environment, job, queue};
+
+/// A job or child among those that exist, as a number that is reduced to what there is.
+type Pick = (u16, u16);
+
+#[derive(Clone, Debug)]
+enum Step {
+    Submit { shape: Shape, on: Vec<(Kind, Pick)> },
+    Cancel(Pick),
+    Terminate(Pick),
+    Start(u16),
+    Exit(u16, i32),
+    FailToStart(u16),
+    Advance(u32),
+    Disconnect,
+    Connect,
+    RestartMachine,
+    /// The last end is reported again, long after.
+    Repeat(u16),
+}
+
+#[derive(Clone, Debug)]
+struct Shape {
+    size: Option<u32>,
+    vcpus: u32,
+    attempts: u32,
+    timeout: Option<u32>,
+    low: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Whole,
+    Child,
+    NToN,
+    Sequential,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let pick = || any::<Pick>();
+    let kind = prop_oneof![Just(Kind::Whole), Just(Kind::Child), Just(Kind::NToN), Just(Kind::Sequential)];
+    let shape = (
+        prop_oneof![Just(None), (2u32..5).prop_map(Some)],
+        1u32..5,
+        1u32..4,
+        prop::option::of(60u32..180),
+        any::<bool>(),
+    )
+        .prop_map(|(size, vcpus, attempts, timeout, low)| Shape { size, vcpus, attempts, timeout, low });
+    let code = prop_oneof![3 => Just(0), 1 => Just(1), 1 => Just(13)];
+    prop_oneof![
+        8 => (shape, prop::collection::vec((kind, pick()), 0..3)).prop_map(|(shape, on)| Step::Submit { shape, on }),
+        2 => pick().prop_map(Step::Cancel),
+        2 => pick().prop_map(Step::Terminate),
+        6 => any::<u16>().prop_map(Step::Start),
+        10 => (any::<u16>(), code).prop_map(|(live, code)| Step::Exit(live, code)),
+        1 => any::<u16>().prop_map(Step::FailToStart),
+        3 => (0u32..100_000).prop_map(Step::Advance),
+        1 => Just(Step::Disconnect),
+        3 => Just(Step::Connect),
+        1 => Just(Step::RestartMachine),
+        1 => any::<u16>().prop_map(Step::Repeat),
+    ]
+}
+
+/// A step, and whether the server crashes with it.
+fn steps() -> impl Strategy<Value = Vec<(Step, Option<Lost>)>> {
+    let crash = prop_oneof![
+        20 => Just(None),
+        1 => Just(Some(Lost::Nothing)),
+        1 => Just(Some(Lost::Actions)),
+        1 => Just(Some(Lost::Everything)),
+    ];
+    prop::collection::vec((step(), crash), 20..120)
+}
+
+/// Two queues over two environments, the smaller first; together they could take more than the machine has.
+fn world() -> World {
+    let mut world = World::empty(5);
+    world.create_environment(environment("small").max_vcpus(3)).unwrap();
+    world.create_environment(environment("large").max_vcpus(4)).unwrap();
+    world.create_queue(queue("q").priority(10).environments(["small", "large"])).unwrap();
+    world.create_queue(queue("low").priority(1).environments(["large", "small"])).unwrap();
+    world
+}
+
+fn pick(world: &World, (n, m): Pick) -> Option<JobId> {
+    let id = *world.jobs.get(usize::from(n) % world.jobs.len().max(1))?;
+    let size = world.state.job(id)?.array.as_ref().map_or(0, |array| array.size);
+    let member = u32::from(m) % (size + 1);
+    Some(if member < size { JobId::child(id, member) } else { JobId::whole(id) })
+}
+
+fn pick_live(world: &World, n: u16) -> Option<JobId> {
+    let live = world.machine.all_live();
+    live.get(usize::from(n) % live.len().max(1)).copied()
+}
+
+fn submission(world: &World, Shape { size, vcpus, attempts, timeout, low }: Shape, on: &[(Kind, Pick)]) -> Submit {
+    let mut submit = job("j").vcpus(vcpus).attempts(attempts).exit_on("13");
+    submit = if low { submit.queue("low") } else { submit };
+    submit = size.map_or(submit.clone(), |size| submit.clone().array(size));
+    submit = timeout.map_or(submit.clone(), |seconds| submit.clone().timeout(seconds));
+    for &(kind, on) in on {
+        submit = match (kind, pick(world, on)) {
+            (Kind::Sequential, _) => submit.sequential(),
+            (_, None) => submit,
+            (Kind::Whole, Some(id)) => submit.after([JobId::whole(id.job)]),
+            (Kind::Child, Some(id)) => submit.after([id]),
+            (Kind::NToN, Some(id)) => submit.n_to_n(id),
+        };
+    }
+    submit
+}
+
+fn apply(world: &mut World, step: Step) {
+    match step {
+        Step::Submit { shape, on } => {
+            let submit = submission(world, shape, &on);
+            let _ = world.try_submit(submit); // arrays of unequal size and the like are refused
+        }
+        Step::Cancel(id) => {
+            if let Some(id) = pick(world, id) {
+                world.cancel(id, "cancelled");
+            }
+        }
+        Step::Terminate(id) => {
+            if let Some(id) = pick(world, id) {
+                world.terminate(id, "terminated");
+            }
+        }
+        Step::Start(live) => {
+            if let Some(id) = pick_live(world, live) {
+                world.start(id);
+            }
+        }
+        Step::Exit(live, code) => {
+            if let Some(id) = pick_live(world, live) {
+                world.exit(id, code);
+            }
+        }
+        Step::FailToStart(live) => {
+            if let Some(id) = pick_live(world, live).filter(|&id| world.find(id).started_at.is_none()) {
+                world.exit_with(id, None, Some("CannotPullContainerError: no"));
+            }
+        }
+        Step::Advance(millis) => world.advance(millis.into()),
+        Step::Disconnect => world.disconnect(),
+        Step::Connect => world.connect(),
+        Step::RestartMachine => world.restart_machine(),
+        Step::Repeat(n) => repeat(world, n),
+    }
+}
+
+/// An earlier attempt reports its start again: nothing may come of it.
+fn repeat(world: &mut World, n: u16) {
+    let Some(id) = pick(world, (n, n)).filter(|&id| !world.find(id).attempts.is_empty()) else { return };
+    let before = world.find(id);
+    let attempt = AttemptId { job: id, number: 1 };
+    let at = Timestamp(world.now);
+    world.turn(|turn| turn.observe(Observation::Started(attempt, at)));
+    assert_eq!(world.find(id), before, "{attempt} is over");
+}
+
+/// All that has ended, and how.
+fn ended(world: &World) -> BTreeMap<JobId, Execution> {
+    let mut all = BTreeMap::new();
+    for (record, children) in world.seen() {
+        let id = JobId::whole(record.id);
+        let children = (0..).zip(children).map(|(index, execution)| (child(id, index), execution));
+        all.extend(children.chain([(id, record.execution)]).filter(|(_, execution)| execution.status.is_terminal()));
+    }
+    all
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_the_rules_hold_and_every_job_ends(steps in steps()) {
+        let mut world = world();
+        let mut before = ended(&world);
+        for (step, crash) in steps {
+            match crash {
+                None => apply(&mut world, step),
+                Some(lost) => world.crash_during(lost, |world| apply(world, step)),
+            }
+            let now = ended(&world);
+            for (id, execution) in &before {
+                prop_assert_eq!(now.get(id), Some(execution), "{} had ended", id);
+            }
+            before = now;
+        }
+
+        world.connect();
+        world.run_everything();
+        for (record, children) in world.seen() {
+            prop_assert!(record.execution.status.is_terminal(), "never ends: {:?}", record);
+            prop_assert!(children.iter().all(|child| child.status.is_terminal()), "{:?}", children);
+        }
+        prop_assert!(world.machine.is_idle(), "the end of every attempt is acknowledged");
+        prop_assert_eq!(world.state.running_attempts(), 0);
+        prop_assert!(world.jobs.iter().all(|&id| world.state.job(id).is_none_or(|j| j.execution.placement.is_none())));
+    }
+}

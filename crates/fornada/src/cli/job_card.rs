@@ -1,0 +1,142 @@
+//! A job as a card: one line a fact, then its attempts.
+
+use aws_sdk_batch::types::{ContainerDetail, JobDetail};
+use comfy_table::Cell;
+
+use super::progress::Counts;
+use super::shell_quote::command_line;
+use super::{duration, outcome, style, table};
+
+/// Facts in the order in which they are shown; a fact without a text is left out.
+#[derive(Default)]
+struct Card(Vec<(&'static str, String)>);
+
+impl Card {
+    fn add(&mut self, name: &'static str, text: impl Into<String>) {
+        let text = text.into();
+        if !text.is_empty() {
+            self.0.push((name, text));
+        }
+    }
+
+    fn add_all(&mut self, name: &'static str, texts: impl IntoIterator<Item = String>) {
+        for (index, text) in texts.into_iter().enumerate() {
+            self.add(if index == 0 { name } else { "" }, text);
+        }
+    }
+
+    fn text(&self) -> String {
+        let width = self.0.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+        let line = |(name, text): &(&str, String)| {
+            format!("{}  {text}\n", style::paint(style::DIM, &format!("{name:width$}")))
+        };
+        self.0.iter().map(line).collect()
+    }
+}
+
+/// The card, with a line end after the last line.
+pub(crate) fn show(job: &JobDetail) -> String {
+    let mut card = Card::default();
+    card.add("name", style::paint(style::BOLD, job.job_name().unwrap_or_default()));
+    card.add("id", job.job_id().unwrap_or_default());
+    card.add("status", job.status().map(style::paint_status).unwrap_or_default());
+    card.add("reason", outcome::why_job(job));
+    card.add("queue", last_part(job.job_queue().unwrap_or_default()));
+    card.add("share", job.share_identifier().unwrap_or_default());
+    card.add("definition", last_part(job.job_definition().unwrap_or_default()));
+    if let Some(array) = job.array_properties() {
+        match array.size() {
+            Some(size) => card.add("array", format!("{size} jobs: {}", Counts::of([job]).text())),
+            None => card.add("array index", array.index().map(|index| index.to_string()).unwrap_or_default()),
+        }
+    }
+    if let Some(container) = job.container() {
+        add_container(&mut card, container);
+    }
+    add_limits(&mut card, job);
+    card.add_all(
+        "depends on",
+        job.depends_on().iter().map(|dependency| {
+            let kind = dependency.r#type().map(|kind| format!(" {kind}")).unwrap_or_default();
+            format!("{}{kind}", dependency.job_id().unwrap_or_default()).trim().to_owned()
+        }),
+    );
+    card.add_all("parameter", pairs(job.parameters()));
+    card.add_all("tag", pairs(job.tags()));
+    add_times(&mut card, job);
+    format!("{}{}", card.text(), attempts(job))
+}
+
+fn add_container(card: &mut Card, container: &ContainerDetail) {
+    card.add("image", container.image().unwrap_or_default());
+    card.add("command", command_line(container.command()));
+    let requirements = container.resource_requirements().iter().map(|requirement| {
+        let kind = requirement.r#type().map_or("", |kind| kind.as_str());
+        let unit = if kind == "MEMORY" { " MiB" } else { "" };
+        format!("{kind} {}{unit}", requirement.value().unwrap_or_default())
+    });
+    card.add("resources", requirements.collect::<Vec<_>>().join(", "));
+    card.add_all(
+        "environment",
+        container.environment().iter().map(|variable| {
+            format!("{}={}", variable.name().unwrap_or_default(), variable.value().unwrap_or_default())
+        }),
+    );
+    card.add("log stream", container.log_stream_name().unwrap_or_default());
+}
+
+fn add_limits(card: &mut Card, job: &JobDetail) {
+    let attempts = job.retry_strategy().and_then(|retry| retry.attempts()).filter(|attempts| *attempts > 1);
+    card.add("attempts max", attempts.map(|attempts| attempts.to_string()).unwrap_or_default());
+    let timeout = job.timeout().and_then(|timeout| timeout.attempt_duration_seconds());
+    card.add(
+        "timeout",
+        timeout.map(|seconds| duration::short(i64::from(seconds) * 1000)).unwrap_or_default(),
+    );
+}
+
+fn add_times(card: &mut Card, job: &JobDetail) {
+    let time = |at: Option<i64>| at.filter(|at| *at > 0).map(duration::local_time).unwrap_or_default();
+    card.add("submitted", time(job.created_at()));
+    card.add("started", time(job.started_at()));
+    card.add("stopped", time(job.stopped_at()));
+    if let Some(started) = job.started_at().filter(|at| *at > 0) {
+        let stopped = job.stopped_at().filter(|at| *at > 0).unwrap_or_else(duration::now_ms);
+        card.add("run time", duration::short(stopped - started));
+    }
+}
+
+/// The attempts that have ended, as a table under the card.
+fn attempts(job: &JobDetail) -> String {
+    if job.attempts().is_empty() {
+        return String::new();
+    }
+    let mut table = table::new(&["ATTEMPT", "STARTED", "TIME", "EXIT", "REASON"], 4);
+    for (index, attempt) in job.attempts().iter().enumerate() {
+        let container = attempt.container();
+        let exit_code = container.and_then(|container| container.exit_code());
+        let started = attempt.started_at().filter(|at| *at > 0);
+        let time =
+            started.zip(attempt.stopped_at()).map(|(started, stopped)| duration::short(stopped - started));
+        let container_reason = container.and_then(|container| container.reason());
+        table.add_row([
+            Cell::new(index + 1),
+            Cell::new(started.map(duration::local_time).unwrap_or_default()),
+            Cell::new(time.unwrap_or_default()),
+            Cell::new(exit_code.map(|code| code.to_string()).unwrap_or_default()),
+            Cell::new(outcome::why(attempt.status_reason(), container_reason, None)),
+        ]);
+    }
+    format!("\n{}", table::text(&table))
+}
+
+/// The name in an ARN, or a name as it is.
+fn last_part(arn: &str) -> &str {
+    arn.rsplit_once('/').map_or(arn, |(_, name)| name)
+}
+
+fn pairs(map: Option<&std::collections::HashMap<String, String>>) -> Vec<String> {
+    let mut pairs: Vec<_> = map.into_iter().flatten().map(|(key, value)| format!("{key}={value}")).collect();
+    pairs.sort();
+    pairs
+}

@@ -1,0 +1,237 @@
+//! The server's side: stays connected to the node, hands it actions and passes on what it sees.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fornada_core::attempt::{Action, Observation};
+use fornada_core::text::Text;
+use tokio::io::BufReader;
+use tokio::net::UnixStream;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::AbortHandle;
+
+use crate::directory;
+use crate::protocol::{self, Request, Response, VERSION};
+
+/// Batches of actions that wait to be written. When there are more the node hangs; then the connection is made anew, and
+/// the engine compares what should run with what does.
+const BATCHES_MAX: usize = 4096;
+
+/// Between two attempts to connect.
+const RETRY_MIN: Duration = Duration::from_millis(5);
+const RETRY_MAX: Duration = Duration::from_millis(200);
+
+/// How long a node may take to begin.
+const BEGIN: Duration = Duration::from_secs(20);
+
+/// A connection to the node that is made anew whenever it breaks. Ends when dropped.
+#[derive(Debug)]
+pub struct Client {
+    orders: mpsc::Sender<Order>,
+    overflow: Arc<Notify>,
+    task: AbortHandle,
+}
+
+#[derive(Debug)]
+enum Order {
+    Perform(Vec<Action>),
+    Shutdown { stop_jobs: bool, written: oneshot::Sender<()> },
+}
+
+impl Client {
+    /// Connects to the node in `dir` as soon as there is one. Jobs are told to reach this server at `endpoint_url`.
+    ///
+    /// `on_observation` is called for each observation, in order, and must not block. Each connection begins with
+    /// [`Observation::Connected`]. Called within a tokio runtime.
+    pub fn connect(
+        dir: &Path,
+        endpoint_url: impl Into<Text>,
+        on_observation: impl FnMut(Observation) + Send + 'static,
+    ) -> Client {
+        let (orders, receiver) = mpsc::channel(BATCHES_MAX);
+        let overflow = Arc::new(Notify::new());
+        let link = Link {
+            dir: dir.to_owned(),
+            endpoint_url: endpoint_url.into(),
+            orders: receiver,
+            overflow: overflow.clone(),
+            on_observation,
+        };
+        let task = tokio::spawn(link.stay_connected()).abort_handle();
+        Client { orders, overflow, task }
+    }
+
+    /// Hands actions to the node, in order, without waiting. While there is no connection they are dropped: the answer to
+    /// the next [`Observation::Connected`] makes up for them.
+    pub fn perform(&self, actions: Vec<Action>) {
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.orders.try_send(Order::Perform(actions)) {
+            self.overflow.notify_one();
+        }
+    }
+
+    /// Asks the node to exit: after it stopped all jobs, or only if it has nothing to look after. Returns when the request
+    /// is written, or at once when there is no connection.
+    pub async fn shutdown(&self, stop_jobs: bool) {
+        let (written, is_written) = oneshot::channel();
+        if self.orders.send(Order::Shutdown { stop_jobs, written }).await.is_ok() {
+            let _ = is_written.await;
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Link<F> {
+    dir: PathBuf,
+    endpoint_url: Text,
+    orders: mpsc::Receiver<Order>,
+    overflow: Arc<Notify>,
+    on_observation: F,
+}
+
+/// How a connection ended.
+enum End {
+    Closed,
+    Refused { version: u32 },
+}
+
+impl<F: FnMut(Observation) + Send> Link<F> {
+    async fn stay_connected(mut self) {
+        let mut wait = RETRY_MIN;
+        let mut refused_by = None;
+        loop {
+            match self.connect_once(&mut wait).await {
+                Ok(End::Refused { version }) if refused_by != Some(version) => {
+                    refused_by = Some(version); // said once
+                    tracing::error!(
+                        "the node in {} speaks version {version} of the node protocol and this server {VERSION}: let the \
+                         node's jobs finish, or stop it with SIGTERM, then start the server again",
+                        self.dir.display()
+                    );
+                }
+                Ok(End::Closed) => tracing::warn!("the node closed the connection"),
+                Ok(End::Refused { .. }) => {}
+                Err(error) => tracing::debug!(%error, "no connection to the node"),
+            }
+            let retry = tokio::time::sleep(wait);
+            tokio::pin!(retry);
+            loop {
+                tokio::select! {
+                    () = &mut retry => break,
+                    Some(_) = self.orders.recv() => {} // dropped; a waiting `shutdown` returns
+                }
+            }
+            wait = (wait * 2).min(RETRY_MAX);
+        }
+    }
+
+    async fn connect_once(&mut self, wait: &mut Duration) -> io::Result<End> {
+        let stream = directory::connect(&self.dir)?;
+        stream.set_nonblocking(true)?;
+        let (reader, mut writer) = UnixStream::from_std(stream)?.into_split();
+        let mut reader = BufReader::new(reader);
+        let hello = Request::Hello { version: VERSION, endpoint_url: self.endpoint_url.clone() };
+        protocol::write(&mut writer, &hello).await?;
+        let first = match protocol::read(&mut reader).await? {
+            None => return Ok(End::Closed),
+            Some(Response::Refused { version }) => return Ok(End::Refused { version }),
+            Some(Response::Observed(observations)) => observations,
+        };
+        *wait = RETRY_MIN;
+        while self.orders.try_recv().is_ok() {} // decided before this connection was known
+        first.into_iter().for_each(&mut self.on_observation);
+
+        let Link { orders, overflow, on_observation, .. } = self;
+        let write = async {
+            while let Some(order) = orders.recv().await {
+                match order {
+                    Order::Perform(actions) => {
+                        for batch in protocol::batches(actions) {
+                            protocol::write(&mut writer, &Request::Perform(batch)).await?;
+                        }
+                    }
+                    Order::Shutdown { stop_jobs, written } => {
+                        protocol::write(&mut writer, &Request::Shutdown { stop_jobs }).await?;
+                        let _ = written.send(());
+                    }
+                }
+            }
+            Ok(End::Closed)
+        };
+        let read = async {
+            while let Some(response) = protocol::read(&mut reader).await? {
+                match response {
+                    Response::Observed(observations) => {
+                        observations.into_iter().for_each(&mut *on_observation)
+                    }
+                    Response::Refused { version } => return Ok(End::Refused { version }),
+                }
+            }
+            Ok(End::Closed)
+        };
+        tokio::select! {
+            end = read => end,
+            end = write => end,
+            () = overflow.notified() => Err(io::Error::other("the node does not take actions fast enough")),
+        }
+    }
+}
+
+/// Starts `exe args…` (a node that uses `dir`) so that it outlives this process, and waits until it accepts connections.
+/// Its output goes to `dir/node.log`. Does nothing when a node already runs there. Blocks, for some milliseconds as a rule.
+///
+/// # Errors
+/// The process cannot be started, or ended, or accepts nothing within 20 seconds; then the text is the last lines of its
+/// output.
+pub fn spawn_detached(exe: &Path, args: &[impl AsRef<std::ffi::OsStr>], dir: &Path) -> io::Result<()> {
+    if directory::connect(dir).is_ok() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new().recursive(true).create(dir)?;
+    let path = dir.join("node.log");
+    let log = OpenOptions::new().append(true).create(true).mode(0o600).open(&path)?;
+    let offset = log.metadata()?.len();
+    let mut command = Command::new(exe);
+    command.args(args).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+    own_session(&mut command);
+    let mut node = command.spawn()?;
+    let deadline = Instant::now() + BEGIN;
+    loop {
+        if directory::connect(dir).is_ok() {
+            // Somebody has to take notice of its end, or it stays a zombie as long as this process lives.
+            std::thread::Builder::new().name("node-wait".into()).spawn(move || node.wait())?;
+            return Ok(());
+        }
+        let what = match node.try_wait()? {
+            Some(status) => format!("the node ended ({status})"),
+            None if Instant::now() > deadline => {
+                let _ = node.kill();
+                let _ = node.wait();
+                format!("the node accepted no connection within {} s", BEGIN.as_secs())
+            }
+            None => {
+                std::thread::sleep(RETRY_MIN);
+                continue;
+            }
+        };
+        let said = directory::tail(&path, offset, 10).unwrap_or_default();
+        return Err(io::Error::other(if said.is_empty() { what } else { format!("{what}:\n{said}") }));
+    }
+}
+
+/// Takes the process out of reach of the terminal's signals.
+#[allow(unsafe_code, reason = "std offers no safe way to act between fork and exec")]
+fn own_session(command: &mut Command) {
+    // SAFETY: setsid is async-signal-safe and touches no memory.
+    unsafe { command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
+}
