@@ -52,7 +52,7 @@ def sign(
         request.headers["X-Amz-Content-SHA256"] = payload_hash
     signer = botocore.auth.SigV4QueryAuth if presign else botocore.auth.SigV4Auth
     now = at or datetime.datetime.now(datetime.timezone.utc)
-    with mock.patch("botocore.auth.get_current_datetime", lambda **_: now, create=True):
+    with mock.patch("botocore.auth.get_current_datetime", lambda **_: now):
         signer(credentials, service, region).add_auth(request)
     url = urllib.parse.urlsplit(request.url)
     return method, url.path + (f"?{url.query}" if url.query else ""), body, dict(request.headers)

@@ -31,8 +31,8 @@ struct Front {
 }
 
 /// All routes of the server.
-pub fn router(app: App) -> Router {
-    let front = Front { app: Arc::new(app), metrics: Arc::new(Metrics::new()) };
+pub fn router(app: Arc<App>) -> Router {
+    let front = Front { app, metrics: Arc::new(Metrics::new()) };
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))

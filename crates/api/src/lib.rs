@@ -9,6 +9,7 @@
 pub mod access_keys;
 pub mod app;
 pub mod batch;
+pub mod defaults;
 pub mod error;
 pub mod front;
 pub mod logs;

@@ -329,6 +329,11 @@ impl State {
         self.instances.values().map(|instance| instance.attempts.len()).sum()
     }
 
+    /// Whether nothing was ever created or run here.
+    pub fn is_unused(&self) -> bool {
+        self.job_queues.is_empty() && self.jobs.is_empty() && self.instances.is_empty()
+    }
+
     /// Jobs, array parents counted once, by status.
     pub fn job_counts(&self) -> StatusCounts {
         let mut counts = StatusCounts::default();

@@ -28,10 +28,11 @@ enum Step {
     Exit(u16, i32),
     FailToStart(u16),
     Advance(u32),
+    SetClockBack(u32),
     Disconnect,
     Connect,
     RestartMachine,
-    /// The last end is reported again, long after.
+    /// The start of an attempt that is over is reported again.
     Repeat(u16),
 }
 
@@ -72,6 +73,7 @@ fn step() -> impl Strategy<Value = Step> {
         10 => (any::<u16>(), code).prop_map(|(live, code)| Step::Exit(live, code)),
         1 => any::<u16>().prop_map(Step::FailToStart),
         3 => (0u32..100_000).prop_map(Step::Advance),
+        1 => (0u32..100_000).prop_map(Step::SetClockBack),
         1 => Just(Step::Disconnect),
         3 => Just(Step::Connect),
         1 => Just(Step::RestartMachine),
@@ -161,6 +163,7 @@ fn apply(world: &mut World, step: Step) {
             }
         }
         Step::Advance(millis) => world.advance(millis.into()),
+        Step::SetClockBack(millis) => world.now -= u64::from(millis),
         Step::Disconnect => world.disconnect(),
         Step::Connect => world.connect(),
         Step::RestartMachine => world.restart_machine(),
@@ -168,7 +171,7 @@ fn apply(world: &mut World, step: Step) {
     }
 }
 
-/// An earlier attempt reports its start again: nothing may come of it.
+/// Nothing may come of it.
 fn repeat(world: &mut World, n: u16) {
     let Some(id) = pick(world, (n, n)).filter(|&id| !world.find(id).attempts.is_empty()) else { return };
     let before = world.find(id);
@@ -214,6 +217,7 @@ proptest! {
             prop_assert!(record.execution.status.is_terminal(), "never ends: {:?}", record);
             prop_assert!(children.iter().all(|child| child.status.is_terminal()), "{:?}", children);
         }
+        world.check_failed_dependencies();
         prop_assert!(world.machine.is_idle(), "the end of every attempt is acknowledged");
         prop_assert_eq!(world.state.running_attempts(), 0);
         prop_assert!(world.jobs.iter().all(|&id| world.state.job(id).is_none_or(|j| j.execution.placement.is_none())));

@@ -1,6 +1,8 @@
 //! The environment of a job: a few variables of the node's own, what Batch and ECS set, what the job asks for.
 
-use std::ffi::{OsStr, OsString};
+use std::collections::BTreeMap;
+use std::ffi::{CString, NulError, OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 
 use fornada_core::attempt::Launch;
 use fornada_core::id::TaskId;
@@ -59,6 +61,15 @@ pub(crate) fn of(
     set("ECS_CONTAINER_METADATA_URI", &endpoints.metadata("v3", launch.task_id));
     set("ECS_CONTAINER_METADATA_URI_V4", &endpoints.metadata("v4", launch.task_id));
     all
+}
+
+/// The form that exec takes: `NAME=value`, each name once.
+pub(crate) fn block(environment: Vec<(OsString, OsString)>) -> Result<Vec<CString>, NulError> {
+    let last: BTreeMap<OsString, OsString> = environment.into_iter().collect();
+    let join = |(name, value): (OsString, OsString)| {
+        CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())
+    };
+    last.into_iter().map(join).collect()
 }
 
 /// The task of a process whose environment block (`NAME=value`, each ended by a zero byte) this is.

@@ -15,6 +15,7 @@ mod client;
 mod connection;
 mod directory;
 mod environment;
+mod exec;
 mod host;
 mod metadata;
 mod output;

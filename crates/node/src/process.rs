@@ -3,25 +3,25 @@
 //! A job's process dies with the *thread* that forked it (`PR_SET_PDEATHSIG`), so all are forked by a few threads that
 //! live as long as the node. Several of them, so that one slow start delays no other.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
 use fornada_core::attempt::Launch;
 use fornada_core::time::Timestamp;
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Resource, Rlimit, Signal};
+use rustix::process::{Pid, Resource, Rlimit};
 use serde::Deserialize;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::cgroup::{Cgroups, Group};
 use crate::environment::{self, Endpoints};
+use crate::exec::{self, Failure, Plan};
 use crate::user::{self, User};
 
 /// Forks are mostly spent in the kernel: more threads than this gain nothing, fewer wait for each other.
@@ -147,104 +147,73 @@ fn spawn(context: &Context, launch: &Launch) -> Result<Process, Refusal> {
     let path = environment::value(&environment, "PATH").unwrap_or_default();
     let file = find_program(program, path, &directory)?;
 
-    let platform = |error: io::Error| {
-        tracing::warn!(attempt = %launch.attempt, %error, "cannot prepare an attempt");
-        Refusal::new("CgroupError", format!("Agent could not create task's platform resources: {error}"))
-    };
-    let note = context.notes.join(launch.task_id.to_string());
-    let noted = File::create(&note).map_err(platform)?;
-    let started = (|| {
-        let group = context.cgroups.create(launch.task_id, &launch.resources).map_err(platform)?;
-        let (output, input) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
-            .map_err(|error| platform(error.into()))?;
-        let mut command = Command::new(&file);
-        command.arg0(program.as_str()).args(arguments.iter().map(|argument| argument.as_str()));
-        command.env_clear().envs(environment).current_dir(directory);
-        command.stdin(Stdio::null());
-        command.stderr(Stdio::from(input.try_clone().map_err(platform)?)).stdout(Stdio::from(input));
-        let doors = group.as_ref().map_or(Ok(Vec::new()), Group::doors).map_err(platform)?;
+    let plan = |doors, output| {
+        let arguments = launch.command.iter().map(|argument| CString::new(argument.as_str()));
         let mut limits = vec![(Resource::Nofile, context.open_files)];
         limits.extend(properties.ulimits.iter().flatten().filter_map(limit));
-        become_job(&mut command, doors, limits, user);
-        match command.spawn() {
-            Ok(child) => Ok((child.id(), output, group)),
-            Err(error) => {
+        Ok(Plan {
+            file: CString::new(file.as_os_str().as_bytes())?,
+            arguments: arguments.collect::<Result<_, _>>()?,
+            environment: environment::block(environment)?,
+            directory: CString::new(directory.as_os_str().as_bytes())?,
+            stdin: File::open("/dev/null")?,
+            output,
+            doors,
+            limits,
+            user,
+        })
+    };
+    let note = context.notes.join(launch.task_id.to_string());
+    let noted = File::create(&note).map_err(|error| platform(&error))?;
+    let start = || {
+        let group =
+            context.cgroups.create(launch.task_id, &launch.resources).map_err(|error| platform(&error))?;
+        let started = (|| {
+            let (output, input) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
+                .map_err(|error| platform(&error.into()))?;
+            let doors =
+                group.as_ref().map_or(Ok(Vec::new()), Group::doors).map_err(|error| platform(&error))?;
+            let plan = plan(doors, input).map_err(|error: io::Error| Refusal::start(error.to_string()))?;
+            let started = exec::spawn(&plan).map_err(|failure| refusal(program, &file, failure))?;
+            Ok((started, output))
+        })();
+        match started {
+            Ok((started, output)) => Ok((started, output, group)),
+            Err(refusal) => {
                 group.iter().for_each(|group| _ = group.remove());
-                Err(refusal(program, &file, &error))
+                Err(refusal)
             }
         }
-    })();
-    let (pid, output, group) = started.inspect_err(|_| _ = fs::remove_file(&note))?;
+    };
+    let ((pid, pidfd), output, group) = start().inspect_err(|_| _ = fs::remove_file(&note))?;
     let started_at = crate::now();
-    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a child has a positive process id");
     crate::sweep::complete(noted, pid);
-    // The child is ours and nobody has waited for it: its number is its own.
-    let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::NONBLOCK).map_err(|error| {
-        let _ = rustix::process::kill_process_group(pid, Signal::KILL);
-        let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
-        let _ = fs::remove_file(&note);
-        platform(error.into())
-    })?;
     Ok(Process { pid, pidfd, output, group, started_at })
 }
 
-/// Arranges what happens in the child between fork and exec.
-#[allow(unsafe_code, reason = "std offers no safe way to act between fork and exec")]
-fn become_job(command: &mut Command, doors: Vec<File>, limits: Vec<(Resource, Rlimit)>, user: Option<User>) {
-    let node = rustix::process::getpid();
-    let prepare = move || {
-        rustix::process::setsid()?;
-        for door in &doors {
-            rustix::io::write(door.as_fd(), b"0").map_err(|_| CGROUP_FAILED)?;
-        }
-        for (resource, limit) in &limits {
-            let _ = rustix::process::setrlimit(*resource, *limit); // best effort, as the host allows
-        }
-        if let Some(user) = &user {
-            rustix::thread::set_thread_groups(&user.groups)?;
-            rustix::thread::set_thread_res_gid(user.gid, user.gid, user.gid)?;
-            rustix::thread::set_thread_res_uid(user.uid, user.uid, user.uid)?;
-        }
-        // After the change of user, which takes it back.
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        if rustix::process::getppid() != Some(node) {
-            return Err(Errno::SRCH.into()); // the node died before the line above
-        }
-        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-        // Handlers end with exec, but what is ignored stays ignored. The mask was emptied by std.
-        for signal in 1..=64 {
-            // SAFETY: `signal` with SIG_DFL only changes this process's disposition; numbers it refuses do nothing.
-            unsafe { libc::signal(signal, libc::SIG_DFL) };
-        }
-        // What somebody left open in the node before us is not for jobs. Before Linux 5.11 it stays open.
-        // SAFETY: marks descriptors close-on-exec and touches no memory.
-        unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
-        Ok(())
-    };
-    // SAFETY: between fork and exec only async-signal-safe calls are made: each of these is a bare system call, and
-    // nothing allocates or locks. All memory they use was made before the fork.
-    unsafe { command.pre_exec(prepare) };
+/// Why a process did not start, in the words of container runtimes.
+fn refusal(program: &str, file: &Path, failure: Failure) -> Refusal {
+    let file = file.display();
+    match failure {
+        Failure::JoinCgroup(error) => platform(&error.into()),
+        Failure::SwitchUser(error) => Refusal::start(format!("cannot switch to the user: {}", text(error))),
+        Failure::Clone(error) => Refusal::start(format!("fork: {}", text(error))),
+        Failure::Exec(Errno::ACCESS) => Refusal::start(format!("exec: \"{program}\": permission denied")),
+        // The file was there a moment ago: if one is missing it is its interpreter.
+        Failure::Exec(error) => Refusal::start(format!("exec {file}: {}", text(error))),
+    }
 }
 
-/// How the child says that it could not join its cgroup: an error that exec never gives.
-const CGROUP_FAILED: Errno = Errno::NOTRECOVERABLE;
+/// What the C library says, without Rust's number behind it.
+fn text(error: Errno) -> String {
+    let text = io::Error::from(error).to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+}
 
-/// Why exec or what came before it failed, in the words of container runtimes.
-fn refusal(program: &str, file: &Path, error: &io::Error) -> Refusal {
-    let file = file.display();
-    let known = error.raw_os_error().map(Errno::from_raw_os_error);
-    match known {
-        Some(CGROUP_FAILED) => Refusal::new(
-            "CgroupError",
-            "Agent could not create task's platform resources: cannot join the cgroup",
-        ),
-        // The file was there a moment ago: what is missing is its interpreter.
-        Some(Errno::NOENT) => Refusal::start(format!("exec {file}: no such file or directory")),
-        Some(Errno::NOEXEC) => Refusal::start(format!("exec {file}: exec format error")),
-        Some(Errno::ACCESS) => Refusal::start(format!("exec: \"{program}\": permission denied")),
-        Some(Errno::TOOBIG) => Refusal::start(format!("exec {file}: argument list too long")),
-        _ => Refusal::start(format!("exec {file}: {error}")),
-    }
+/// The machine is short of something that every attempt needs.
+fn platform(error: &io::Error) -> Refusal {
+    tracing::warn!(%error, "cannot prepare an attempt");
+    Refusal::new("CgroupError", format!("Agent could not create task's platform resources: {error}"))
 }
 
 /// Finds the file to execute, as a shell would in `directory`.

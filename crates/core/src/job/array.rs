@@ -58,6 +58,11 @@ impl Array {
         }
     }
 
+    /// Whether every child before `index` has a record.
+    fn all_recorded_before(&self, index: u32) -> bool {
+        self.children.keys().copied().take_while(|&recorded| recorded < index).eq(0..index)
+    }
+
     /// Puts a child's record in place and keeps the books.
     pub(crate) fn set(&mut self, index: u32, child: Arc<Execution>) {
         self.ready.remove(index);
@@ -137,7 +142,9 @@ impl Turn<'_> {
     pub(crate) fn child_ended(&mut self, job: Uuid, index: u32) {
         let Some(parent) = self.state.job(job).cloned() else { return };
         if parent.depends_on.contains(&Dependency::Sequential) {
-            if self.state.status_of(JobId::child(job, index)) == Some(JobStatus::Failed) {
+            // A child may end before its turn, when it was cancelled alone: those before it still run, those after it cannot.
+            let in_order = self.state.arrays.get(&job).is_some_and(|array| array.all_recorded_before(index));
+            if in_order && self.state.status_of(JobId::child(job, index)) == Some(JobStatus::Failed) {
                 self.fail_unstarted(job, dependency_failed(self.now));
             } else if parent.array.as_ref().is_some_and(|array| index + 1 < array.size) {
                 self.examine_child(&parent, index + 1);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::attempt::{Action, AttemptReport, Host, Observation, Outcome};
+use crate::attempt::{Action, AttemptReport, Host, Observation, Outcome, Usage};
 use crate::id::{AttemptId, JobId};
 use crate::job::retry::{self, Failure, RetryAction};
 use crate::job::stop::TIMED_OUT;
@@ -39,6 +39,11 @@ impl Turn<'_> {
         }
     }
 
+    /// Places nothing more on any machine until it connects anew: the server is about to stop them.
+    pub fn drain(&mut self) {
+        self.state.instances.values_mut().for_each(|instance| instance.connected = false);
+    }
+
     /// Compares what should run on a machine with what does run there, and corrects.
     fn reconcile(&mut self, host: Host, reports: Vec<AttemptReport>) {
         let id = host.instance_id.clone();
@@ -63,7 +68,7 @@ impl Turn<'_> {
                 Some(report) => self.adopt(*attempt, report.started_at),
                 // Placed, and durable, but the machine never heard of it: the action was lost in a crash of the server.
                 None if !restarted && self.has_status(attempt.job, JobStatus::Starting) => {
-                    self.start(attempt.job)
+                    self.start_after_all(*attempt);
                 }
                 None => self.host_lost(*attempt, &id),
             }
@@ -77,6 +82,21 @@ impl Turn<'_> {
         }
     }
 
+    /// Repeats the start of an attempt that the machine never heard of; one that is to be stopped by now has ended with that.
+    fn start_after_all(&mut self, attempt: AttemptId) {
+        if self.is_stopping(attempt) {
+            let outcome = Outcome { exit_code: None, reason: None, usage: Usage::default() };
+            self.end_attempt(attempt, self.now, FAILED_TO_START.into(), outcome);
+        } else {
+            self.start(attempt.job);
+        }
+    }
+
+    fn is_stopping(&self, attempt: AttemptId) -> bool {
+        let placement = self.current(attempt).and_then(|(_, execution)| execution.placement.clone());
+        placement.is_some_and(|placement| placement.stopping.is_some())
+    }
+
     fn has_status(&self, id: JobId, status: JobStatus) -> bool {
         self.state.status_of(id) == Some(status)
     }
@@ -86,9 +106,7 @@ impl Turn<'_> {
         if let Some(at) = started_at {
             self.attempt_started(attempt, at);
         }
-        let found = self.state.find(attempt.job);
-        let stopping = found.and_then(|(_, execution)| execution.placement.clone()?.stopping);
-        if stopping.is_some() {
+        if self.is_stopping(attempt) {
             self.act(Action::Stop(attempt));
         }
     }
@@ -118,7 +136,7 @@ impl Turn<'_> {
     }
 
     fn host_lost(&mut self, attempt: AttemptId, instance_id: &Text) {
-        let outcome = Outcome { exit_code: None, reason: None, usage: Default::default() };
+        let outcome = Outcome { exit_code: None, reason: None, usage: Usage::default() };
         self.end_attempt(
             attempt,
             self.now,

@@ -14,14 +14,21 @@ pub struct Machine {
     pub actions: Vec<Action>,
     attempts: BTreeMap<AttemptId, (Launch, AttemptReport)>,
     forgotten: BTreeSet<AttemptId>,
+    stopping: BTreeSet<AttemptId>,
 }
 
 impl Machine {
     pub fn new(vcpus: u32) -> Machine {
         let capacity = Resources { milli_vcpus: u64::from(vcpus) * 1000, memory_mib: 10_000, gpus: 1 };
         let host = Host { instance_id: "i-00000000000000001".into(), incarnation: TaskId(1), capacity };
-        let (attempts, forgotten) = (BTreeMap::new(), BTreeSet::new());
-        Machine { host, connected: false, actions: Vec::new(), attempts, forgotten }
+        Machine {
+            host,
+            connected: false,
+            actions: Vec::new(),
+            attempts: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
+            stopping: BTreeSet::new(),
+        }
     }
 
     pub fn carry_out(&mut self, action: Action) {
@@ -30,7 +37,9 @@ impl Machine {
         }
         match &action {
             Action::Start(launch) => self.launch(launch),
-            Action::Stop(_) => {} // the end is the test's to report
+            Action::Stop(attempt) => {
+                self.stopping.insert(*attempt); // its end is the test's to report
+            }
             Action::Forget(attempt) => {
                 if let Some((_, report)) = self.attempts.remove(attempt) {
                     assert!(report.ended.is_some(), "{attempt} is forgotten while it lives");
@@ -100,6 +109,11 @@ impl Machine {
     /// How the live attempt of a job was launched.
     pub fn launched(&self, id: JobId) -> &Launch {
         &self.attempts[&self.live(id).expect("an attempt is there")].0
+    }
+
+    /// Whether the live attempt of a job has been asked to stop.
+    pub fn is_stopping(&self, id: JobId) -> bool {
+        self.live(id).is_some_and(|attempt| self.stopping.contains(&attempt))
     }
 
     /// Takes what has been asked since the last look, in short: `start`, `stop` or `forget`, and which attempt.

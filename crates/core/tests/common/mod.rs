@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use fornada_core::attempt::{Action, Observation};
 use fornada_core::id::{JobId, Member, Uuid};
-use fornada_core::job::depends_on::Dependency;
+use fornada_core::job::depends_on::{DEPENDENT_JOB_FAILED, Dependency};
 use fornada_core::job::{Execution, Job, JobStatus};
 use fornada_core::refusal::Refusal;
 use fornada_core::resource::{compute_environment as ce, job_queue};
@@ -62,7 +62,7 @@ impl World {
     pub fn empty(vcpus: u32) -> World {
         let mut world = World {
             state: State::default(),
-            now: 1_000_000,
+            now: 1_000_000_000,
             machine: Machine::new(vcpus),
             store: Store::default(),
             jobs: Vec::new(),
@@ -92,6 +92,9 @@ impl World {
                 self.machine.carry_out(action);
             }
         }
+        if self.last == Lost::Nothing && self.machine.connected {
+            self.check_stopping();
+        }
         result
     }
 
@@ -115,7 +118,39 @@ impl World {
         }
     }
 
+    /// The machine knows of every attempt that is to end before its time.
+    fn check_stopping(&self) {
+        for id in self.machine.all_live() {
+            let stopping = self.find(id).placement.is_none_or(|placement| placement.stopping.is_some());
+            assert!(!stopping || self.machine.is_stopping(id), "{id} is to be stopped, but nobody was told");
+        }
+    }
+
+    /// Who failed for a dependency has one that failed.
+    pub fn check_failed_dependencies(&self) {
+        let failed = |on: JobId| self.status(on) == JobStatus::Failed;
+        for (job, children) in self.seen() {
+            let children = (0..).zip(&children).map(|(index, child)| (JobId::child(job.id, index), child));
+            for (id, execution) in children.chain([(JobId::whole(job.id), &job.execution)]) {
+                if execution.status_reason.as_deref() != Some(DEPENDENT_JOB_FAILED) {
+                    continue;
+                }
+                let cause = job.depends_on.iter().any(|dependency| match (*dependency, id.member) {
+                    (Dependency::Job(on), _) => failed(on),
+                    (Dependency::NToN(on), Member::Index(index)) => failed(JobId::child(on, index)),
+                    (Dependency::Sequential, Member::Index(index)) => {
+                        index > 0 && failed(JobId::child(job.id, index - 1))
+                    }
+                    (Dependency::NToN(_) | Dependency::Sequential, _) => false,
+                });
+                assert!(cause, "{id}: none of {:?} failed", job.depends_on);
+            }
+        }
+    }
+
     fn check_may_start(&self, id: JobId) {
+        let placement = self.find(id).placement.expect("what starts is placed");
+        assert_eq!(placement.stopping, None, "{id} starts, though it is to be stopped");
         let succeeded = |on: JobId| {
             assert_eq!(self.status(on), JobStatus::Succeeded, "{id} starts before {on} has succeeded");
         };
@@ -297,10 +332,14 @@ impl World {
     /// Crashes after `step`, whose turns are lost as `lost` says, and recovers; the machine is not yet connected again.
     pub fn crash_during(&mut self, lost: Lost, step: impl FnOnce(&mut World)) {
         let before = self.seen();
+        let now = self.now;
         self.last = lost;
         step(self);
         self.last = Lost::Nothing;
         let want = if lost == Lost::Everything { before } else { self.seen() };
+        if lost == Lost::Everything {
+            self.now = now; // or what has become due meanwhile would happen at once
+        }
         self.state = State::recover(self.store.records());
         self.machine.connected = false;
         self.turn(|turn| turn.resume());

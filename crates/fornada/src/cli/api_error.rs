@@ -8,19 +8,35 @@ use aws_sdk_batch::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
 /// Nothing answers at the endpoint. `run_client` turns it into the sentence that says where a server was looked for.
 #[derive(Debug)]
-struct Unreachable;
+struct Unreachable {
+    cause: String,
+}
 
 impl fmt::Display for Unreachable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the server does not answer")
+        write!(f, "the server does not answer: {}", self.cause)
     }
 }
 
 impl Error for Unreachable {}
 
+/// Why nothing answers, if that is what the error says.
+pub(crate) fn unreachable_cause(error: &anyhow::Error) -> Option<&str> {
+    error.downcast_ref::<Unreachable>().map(|unreachable| unreachable.cause.as_str())
+}
+
 /// Whether the error says that nothing answers at the endpoint, as while a server restarts.
 pub(crate) fn is_unreachable(error: &anyhow::Error) -> bool {
-    error.is::<Unreachable>()
+    unreachable_cause(error).is_some()
+}
+
+/// What stands at the end of the chain of causes, such as `Connection refused (os error 111)`.
+fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string()
 }
 
 /// The server's own message where there is one, since it says what to change.
@@ -38,10 +54,13 @@ where
                 (None, _) => anyhow!("{}", DisplayErrorContext(&error)),
             }
         }
-        SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
-            anyhow::Error::new(Unreachable)
+        // Refused, broken off, timed out or no TLS; a `user` failure is a request that could not be made.
+        SdkError::DispatchFailure(failure) if !failure.is_user() => {
+            let cause =
+                failure.as_connector_error().map_or_else(|| error.to_string(), |cause| innermost(cause));
+            anyhow::Error::new(Unreachable { cause })
         }
-        SdkError::TimeoutError(_) => anyhow::Error::new(Unreachable),
+        SdkError::TimeoutError(_) => anyhow::Error::new(Unreachable { cause: "timeout".to_owned() }),
         _ => anyhow!("{}", DisplayErrorContext(&error)),
     }
 }

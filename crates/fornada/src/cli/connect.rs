@@ -89,10 +89,12 @@ impl Connection {
     }
 
     /// The error for a server that does not answer.
-    pub(crate) fn no_server(&self) -> anyhow::Error {
+    pub(crate) fn no_server(&self, cause: &str) -> anyhow::Error {
         match &self.found_in {
             Some(data_dir) => no_server_in(data_dir),
-            None => anyhow!("no server answers at {}; start one with `fornada up`", self.batch_endpoint),
+            None => {
+                anyhow!("no server answers at {} ({cause}); start one with `fornada up`", self.batch_endpoint)
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! Following one job: its log as it is written, until it ends.
 
+use std::io::Write;
+
 use anyhow::{Result, anyhow, bail};
 use aws_sdk_batch::types::{JobDetail, JobStatus};
 use aws_sdk_cloudwatchlogs::types::OutputLogEvent;
@@ -19,11 +21,13 @@ pub(crate) struct LogFormat {
 impl LogFormat {
     /// Prints one event as one line on stdout.
     pub(crate) fn print(self, event: &OutputLogEvent) -> Result<()> {
-        let message = event.message().unwrap_or_default().trim_end_matches('\n');
-        match event.timestamp().filter(|_| self.timestamps) {
-            Some(at) => print(&format!("{} {message}\n", style::paint(style::DIM, &duration::rfc3339(at)))),
-            None => print(&format!("{message}\n")),
+        if let Some(at) = event.timestamp().filter(|_| self.timestamps) {
+            print(&format!("{} ", style::paint(style::DIM, &duration::rfc3339(at))))?;
         }
+        // Past `style`: what a job wrote, escape sequences and all, is not ours to change.
+        let message = event.message().unwrap_or_default().trim_end_matches('\n');
+        writeln!(std::io::stdout(), "{message}")?;
+        Ok(())
     }
 }
 
@@ -56,7 +60,7 @@ pub(crate) async fn follow(aws: &Clients, id: &str, format: LogFormat) -> Result
             if let Some(old) = reading.as_mut().filter(|old| !old.is_same(&newest)) {
                 old.read_on(aws, |event| format.print(event)).await?;
                 reading = None;
-                note(&style::paint(style::DIM, &format!("attempt {}", job.attempts().len() + 1)));
+                note(&style::paint(style::DIM, &format!("attempt {}", newest.attempt_number(&job))));
             }
             let stream = reading.get_or_insert(newest);
             news |= stream.read_on(aws, |event| format.print(event)).await? > 0;

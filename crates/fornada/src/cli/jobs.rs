@@ -63,6 +63,7 @@ pub(crate) async fn jobs(args: &JobsArgs, aws: &Clients) -> Result<ExitCode> {
         print_json(&json!({ "jobSummaryList": jobs }))?;
     } else if args.watch && std::io::stdout().is_terminal() {
         loop {
+            let query = Query { limit: query.limit.min(rows_on_screen()), ..query.clone() };
             let jobs = poll::patiently(async || list(aws, &query).await).await?;
             // Home, the table with each line's old end erased, then everything below erased: no flicker.
             let screen = show(&jobs).replace('\n', "\x1b[K\n");
@@ -103,6 +104,12 @@ fn show(jobs: &[Listed]) -> String {
         table::add_row(&mut table, cells);
     }
     table::text(&table)
+}
+
+/// How many jobs fit on the terminal under the header, with the cursor's own line below.
+fn rows_on_screen() -> usize {
+    let rows = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| usize::from(size.ws_row));
+    if rows == 0 { usize::MAX } else { rows.saturating_sub(2).max(1) }
 }
 
 fn running_time(job: &JobSummary, now: i64) -> String {

@@ -22,15 +22,19 @@ pub(crate) struct LogStream {
 impl LogStream {
     /// The log of attempt `number` (1-based), or of the newest one; `None` if it has written none yet.
     pub(crate) fn of(job: &JobDetail, number: Option<usize>) -> Option<LogStream> {
-        let of_attempt = |index: usize| job.attempts().get(index)?.container()?.log_stream_name();
-        let running = || job.container()?.log_stream_name();
+        let (ended, running) = streams(job);
         let stream = match number {
-            // The attempt that runs now is not among the attempts, which are those that ended.
-            Some(number) if number == job.attempts().len() + 1 => running(),
-            Some(number) => of_attempt(number.checked_sub(1)?),
-            None => running().or_else(|| of_attempt(job.attempts().len().checked_sub(1)?)),
+            Some(number) => ended.into_iter().chain([running]).nth(number.checked_sub(1)?)?,
+            None => running.or(ended.last().copied().flatten()),
         };
         Some(LogStream { group: group(job), stream: stream?.to_owned(), next_token: None })
+    }
+
+    /// Which attempt of the job wrote this log, counted from 1.
+    pub(crate) fn attempt_number(&self, job: &JobDetail) -> usize {
+        let (ended, _) = streams(job);
+        let same = |stream: &Option<&str>| *stream == Some(self.stream.as_str());
+        ended.iter().position(same).unwrap_or(ended.len()) + 1
     }
 
     /// Whether the other is the same stream, however far either has been read.
@@ -86,10 +90,72 @@ async fn send(request: GetLogEventsFluentBuilder) -> Result<Option<GetLogEventsO
     }
 }
 
+/// The streams of the attempts that ended, and the one of the attempt that runs.
+///
+/// The container names the newest stream, which belongs to an attempt that ended once that is listed.
+fn streams(job: &JobDetail) -> (Vec<Option<&str>>, Option<&str>) {
+    let ended: Vec<_> = job.attempts().iter().map(|attempt| attempt.container()?.log_stream_name()).collect();
+    let newest = job.container().and_then(|container| container.log_stream_name());
+    let running = newest.filter(|stream| !ended.contains(&Some(stream)));
+    (ended, running)
+}
+
 fn group(job: &JobDetail) -> String {
     job.container()
         .and_then(|container| container.log_configuration())
         .and_then(LogConfiguration::options)
         .and_then(|options| options.get("awslogs-group"))
         .map_or_else(|| DEFAULT_GROUP.to_owned(), Clone::clone)
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_batch::types::{AttemptContainerDetail, AttemptDetail, ContainerDetail};
+
+    use super::*;
+
+    fn job(ended: &[Option<&str>], newest: Option<&str>) -> JobDetail {
+        let attempt = |stream: &Option<&str>| {
+            let container = AttemptContainerDetail::builder().set_log_stream_name(stream.map(String::from));
+            AttemptDetail::builder().container(container.build()).build()
+        };
+        JobDetail::builder()
+            .set_attempts(Some(ended.iter().map(attempt).collect()))
+            .container(ContainerDetail::builder().set_log_stream_name(newest.map(String::from)).build())
+            .build()
+    }
+
+    #[test]
+    fn each_attempt_has_its_own_stream() {
+        let cases = [
+            (job(&[], None), None, None),
+            (job(&[], Some("a")), None, Some(("a", 1))),
+            (job(&[], Some("a")), Some(1), Some(("a", 1))),
+            (job(&[], Some("a")), Some(0), None),
+            (job(&[Some("a")], Some("a")), None, Some(("a", 1))),
+            (job(&[Some("a")], Some("a")), Some(2), None),
+            (job(&[Some("a")], Some("b")), Some(1), Some(("a", 1))),
+            (job(&[Some("a")], Some("b")), Some(2), Some(("b", 2))),
+            (job(&[Some("a"), Some("b")], Some("b")), None, Some(("b", 2))),
+            (job(&[Some("a"), None], None), None, None),
+            (job(&[Some("a"), None], None), Some(1), Some(("a", 1))),
+        ];
+        for (index, (job, number, want)) in cases.into_iter().enumerate() {
+            let got = LogStream::of(&job, number);
+            let got = got.as_ref().map(|stream| (stream.stream.as_str(), stream.attempt_number(&job)));
+            assert_eq!(got, want, "case {index}");
+        }
+    }
+
+    #[test]
+    fn the_group_is_the_jobs_own() {
+        let options = LogConfiguration::builder()
+            .log_driver(aws_sdk_batch::types::LogDriver::Awslogs)
+            .options("awslogs-group", "mine")
+            .build()
+            .expect("the driver is given");
+        let container = ContainerDetail::builder().log_configuration(options).build();
+        assert_eq!(group(&JobDetail::builder().container(container).build()), "mine");
+        assert_eq!(group(&JobDetail::builder().build()), DEFAULT_GROUP);
+    }
 }

@@ -65,7 +65,10 @@ pub(crate) fn run_client(global: &GlobalArgs, command: ClientCommand) -> Result<
             ClientCommand::Terminate(args) => stop::terminate(&args, &aws).await,
         }
     });
-    result.map_err(|error| if api_error::is_unreachable(&error) { connection.no_server() } else { error })
+    result.map_err(|error| match api_error::unreachable_cause(&error) {
+        Some(cause) => connection.no_server(cause),
+        None => error,
+    })
 }
 
 /// Prints an error in one sentence; a closed pipe (`| head`) is no error.

@@ -44,6 +44,13 @@ pub(crate) fn why_job(job: &JobDetail) -> String {
     )
 }
 
+/// How it ended, in colour: `FAILED: exit code 3`.
+pub(crate) fn verdict(job: &JobDetail) -> String {
+    let status = job.status().map(style::paint_status).unwrap_or_default();
+    let reason = why_job(job);
+    if reason.is_empty() { status } else { format!("{status}: {reason}") }
+}
+
 /// What to exit with after a job: its own exit code; 1 if it failed without one.
 pub(crate) fn exit_code(job: &JobDetail) -> u8 {
     if job.status() == Some(&JobStatus::Succeeded) {
@@ -78,12 +85,7 @@ pub(crate) async fn report_failures(aws: &Clients, jobs: &[JobDetail]) -> Result
 async fn report_failure(aws: &Clients, job: &JobDetail) -> Result<()> {
     let name = job.job_name().unwrap_or_default();
     let id = job.job_id().unwrap_or_default();
-    let mut text = format!(
-        "{name} {} {}: {}",
-        style::paint(style::DIM, id),
-        style::paint_status(&JobStatus::Failed),
-        why_job(job)
-    );
+    let mut text = format!("{name} {} {}", style::paint(style::DIM, id), verdict(job));
     if let Some(stream) = LogStream::of(job, None) {
         for event in stream.tail(aws, LOG_LINES_SHOWN).await? {
             let message = event.message().unwrap_or_default().trim_end_matches('\n');

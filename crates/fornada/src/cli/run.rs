@@ -15,7 +15,7 @@ use super::connect::Clients;
 use super::follow::{LogFormat, follow};
 use super::job_definition::{find_or_register, requirement, valid_name, variable};
 use super::poll::until_interrupted;
-use super::{INTERRUPTED, api_error, note, outcome, print, progress, style};
+use super::{INTERRUPTED, api_error, note, outcome, print, progress};
 
 pub(crate) const EXAMPLES: &str = "\
 Examples:
@@ -162,10 +162,9 @@ fn name_of(command: &[String]) -> String {
 async fn follow_single(aws: &Clients, id: &str, format: LogFormat) -> Result<ExitCode> {
     let job = follow(aws, id, format).await?;
     let code = outcome::exit_code(&job);
-    let reason = outcome::why_job(&job);
     // A plain exit code speaks for itself, as it does in a shell.
-    if code != 0 && reason != format!("exit code {code}") {
-        note(&format!("job {id} {}: {reason}", style::paint_status(&JobStatus::Failed)));
+    if code != 0 && outcome::why_job(&job) != format!("exit code {code}") {
+        note(&format!("job {id} {}", outcome::verdict(&job)));
     }
     Ok(ExitCode::from(code))
 }

@@ -5,6 +5,8 @@ use comfy_table::{Attribute, Cell, ColumnConstraint, ContentArrangement, Row, Ta
 
 use super::style;
 
+const WIDTH_MIN: u16 = 60;
+
 /// A table whose first `fixed` columns are never shortened; the others give way where the terminal is too narrow.
 pub(crate) fn new(header: &[&str], fixed: usize) -> Table {
     let mut table = Table::new();
@@ -14,6 +16,10 @@ pub(crate) fn new(header: &[&str], fixed: usize) -> Table {
         // Colour is the output stream's decision (see `style`).
         .enforce_styling()
         .set_header(header.iter().map(|name| Cell::new(name).add_attribute(Attribute::Bold)));
+    // Below this a terminal (or what calls itself one) would show letters, not columns.
+    if table.width().is_some_and(|width| width < WIDTH_MIN) {
+        table.set_content_arrangement(ContentArrangement::Disabled);
+    }
     // Blanks stay outside the styles, so that they can be cut off.
     table.style_text_only();
     for (index, column) in table.column_iter_mut().enumerate() {

@@ -1,22 +1,68 @@
 //! The long-running commands: `up`, `server` and `node`.
+//!
+//! Here everything is wired: store, engine, node and HTTP know each other only through the engine's ports.
+
+mod backend;
+mod data_dir;
+mod keeper;
+mod server;
+mod shutdown;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result};
+use fornada_node::{Claim, Config};
+use fornada_store::log::LogDirectory;
+use tracing_subscriber::EnvFilter;
 
 use crate::cli::args::{NodeArgs, ServerArgs, UpArgs};
+use keeper::Keeper;
+use server::Server;
 
 /// Server and node in the foreground.
 pub(crate) fn up(args: UpArgs) -> Result<ExitCode> {
-    bail!("this build has no server for {}", args.server.data_dir.display())
+    let UpArgs { server, capacity } = args;
+    serve(server, |data_dir| Ok(Some(Keeper::start(data_dir, &capacity)?)))
 }
 
-/// The server without a node.
+/// The server without a node of its own; it uses one that somebody started for the same data directory.
 pub(crate) fn server(args: ServerArgs) -> Result<ExitCode> {
-    bail!("this build has no server for {}", args.data_dir.display())
+    serve(args, |_| Ok(None))
+}
+
+fn serve(
+    args: ServerArgs,
+    keep_node: impl FnOnce(&std::path::Path) -> Result<Option<Keeper>>,
+) -> Result<ExitCode> {
+    log_to_stderr();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let server = Server::start(args).await?;
+        let keeper = keep_node(server.data_dir())?;
+        server.run(keeper).await
+    })
 }
 
 /// The node: the supervisor process that owns the running attempts of this machine.
 pub(crate) fn node(args: NodeArgs) -> Result<ExitCode> {
-    bail!("this build has no node for {}", args.data_dir.display())
+    let NodeArgs { data_dir, capacity } = args;
+    log_to_stderr();
+    data_dir::create(&data_dir)?;
+    let path = data_dir::logs(&data_dir);
+    let logs = LogDirectory::open(path.clone()).with_context(|| format!("cannot open {}", path.display()))?;
+    let claim =
+        Claim { milli_vcpus: capacity.milli_vcpus, memory_mib: capacity.memory_mib, gpus: capacity.gpus };
+    let config = Config { capacity: claim, ..Config::new(data_dir::node(&data_dir)) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(fornada_node::run(config, Arc::new(logs)))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What happens goes to stderr; `FORNADA_LOG` chooses how much (for example `debug`, or `fornada_engine=trace`).
+fn log_to_stderr() {
+    let filter =
+        EnvFilter::try_from_env("FORNADA_LOG").unwrap_or_else(|_| EnvFilter::new("warn,fornada=info"));
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(terminal).init();
 }

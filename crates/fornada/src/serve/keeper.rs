@@ -1,0 +1,85 @@
+//! Keeps a node running beside the server: starts it, takes up one that runs already, and starts another when it dies.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use fornada_node::spawn_detached;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::data_dir;
+use crate::cli::capacity::Capacity;
+
+/// Between two tries to start a node that does not start.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// A node that is kept running until [`Keeper::release`].
+pub(super) struct Keeper {
+    released: Arc<AtomicBool>,
+}
+
+impl Keeper {
+    /// Starts a node unless one runs, and watches it.
+    pub(super) fn start(data_dir: &Path, capacity: &Capacity) -> Result<Keeper> {
+        let command = NodeCommand::new(data_dir, capacity)?;
+        command.start().context("cannot start the node")?;
+        let released = Arc::new(AtomicBool::new(false));
+        let watched = Arc::clone(&released);
+        std::thread::Builder::new().name("node-keeper".into()).spawn(move || {
+            while !watched.load(Ordering::Relaxed) {
+                wait_for_end(&command.dir);
+                if watched.load(Ordering::Relaxed) {
+                    return;
+                }
+                tracing::warn!("the node has ended; starting another");
+                if let Err(error) = command.start() {
+                    tracing::error!(%error, "cannot start the node");
+                    std::thread::sleep(RETRY);
+                }
+            }
+        })?;
+        Ok(Keeper { released })
+    }
+
+    /// From now on the node may end.
+    pub(super) fn release(&self) {
+        self.released.store(true, Ordering::Relaxed);
+    }
+}
+
+struct NodeCommand {
+    exe: PathBuf,
+    args: Vec<OsString>,
+    dir: PathBuf,
+}
+
+impl NodeCommand {
+    fn new(data_dir: &Path, capacity: &Capacity) -> Result<NodeCommand> {
+        let mut args: Vec<OsString> = vec!["--data-dir".into(), data_dir.into(), "node".into()];
+        let capacity = capacity.to_string();
+        if !capacity.is_empty() {
+            args.extend(["--capacity".into(), capacity.into()]);
+        }
+        Ok(NodeCommand { exe: std::env::current_exe()?, args, dir: data_dir::node(data_dir) })
+    }
+
+    fn start(&self) -> std::io::Result<()> {
+        spawn_detached(&self.exe, &self.args, &self.dir)
+    }
+}
+
+/// Returns when the node of `dir` is no more.
+fn wait_for_end(dir: &Path) {
+    let pid = fs::read_to_string(dir.join("node.pid")).ok().and_then(|text| text.trim().parse().ok());
+    let Some(node) = pid.and_then(Pid::from_raw).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok())
+    else {
+        return;
+    };
+    // A pidfd becomes readable when its process ends; an interrupted wait only looks again.
+    while poll(&mut [PollFd::new(&node, PollFlags::IN)], None).is_err() {}
+}

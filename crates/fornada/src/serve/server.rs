@@ -1,0 +1,135 @@
+//! The server: its parts put together, from the first look at the data directory to the last answer.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use fornada_api::access_keys::{self, AccessKeys};
+use fornada_api::app::{App, Auth};
+use fornada_api::server::Limits;
+use fornada_api::{defaults, front};
+use fornada_engine::port::clock::SystemClock;
+use fornada_engine::{Engine, Ports};
+use fornada_node::Client;
+use fornada_store::log::LogDirectory;
+use fornada_store::sqlite::{SqliteIndex, SqliteStore};
+use tokio::net::TcpListener;
+
+use super::backend::{self, NodeBackend};
+use super::data_dir::{self, DataDir};
+use super::keeper::Keeper;
+use super::shutdown;
+use crate::cli::args::{AuthMode, ServerArgs};
+use crate::cli::data_dir::ServerFile;
+
+/// A server that is ready to answer.
+pub(super) struct Server {
+    data_dir: DataDir,
+    listener: TcpListener,
+    announcement: ServerFile,
+    engine: Engine,
+    node: Arc<Client>,
+    app: Arc<App>,
+}
+
+impl Server {
+    /// Takes hold of the data directory, recovers the state and binds the address.
+    pub(super) async fn start(args: ServerArgs) -> Result<Server> {
+        let ServerArgs { data_dir, listen, region, account_id, auth, bare } = args;
+        if auth == AuthMode::None && !listen.ip().is_loopback() {
+            bail!("--auth none lets anyone in: use it with a loopback address, or leave it out for {listen}");
+        }
+        let data_dir = DataDir::hold(&data_dir)?;
+        let (store, is_new) = SqliteStore::open(&data_dir.store())?;
+        let keys = AccessKeys::load_or_create(&data_dir.path().join(access_keys::FILE_NAME), &account_id)?;
+        let logs = data_dir::logs(data_dir.path());
+        let logs =
+            LogDirectory::open(logs.clone()).with_context(|| format!("cannot open {}", logs.display()))?;
+        let listener = TcpListener::bind(listen).await;
+        let listener =
+            listener.with_context(|| format!("cannot listen on {listen} (choose another with --listen)"))?;
+        let endpoint = format!("http://{}", reachable(listener.local_addr()?));
+
+        let (node, observations) = backend::connect(&data_dir::node(data_dir.path()), &endpoint);
+        let engine = Engine::start(Ports {
+            store: Box::new(store),
+            backend: Box::new(NodeBackend(Arc::clone(&node))),
+            clock: Box::new(SystemClock),
+            entropy: Box::new(entropy),
+        })?;
+        let app = Arc::new(App {
+            engine: engine.handle(),
+            jobs: Arc::new(SqliteIndex::new(&data_dir.store())),
+            logs: Arc::new(logs),
+            keys,
+            auth: match auth {
+                AuthMode::Sigv4 => Auth::SigV4,
+                AuthMode::None => Auth::None,
+            },
+            region: region.clone(),
+            account_id: account_id.clone(),
+            clock: Box::new(SystemClock),
+        });
+        if !bare {
+            defaults::create(&app, is_new).await.map_err(|error| anyhow::anyhow!(error.message))?;
+        }
+        observations.deliver_to(engine.handle());
+        let announcement = ServerFile { endpoint, region, account_id, pid: std::process::id() };
+        Ok(Server { data_dir, listener, announcement, engine, node, app })
+    }
+
+    pub(super) fn data_dir(&self) -> &Path {
+        self.data_dir.path()
+    }
+
+    /// Answers requests until a signal, or until the engine cannot go on.
+    pub(super) async fn run(self, keeper: Option<Keeper>) -> Result<ExitCode> {
+        let Server { data_dir, listener, announcement, engine, node, app } = self;
+        let announced = data_dir.announce(&announcement)?;
+        println!("ready {}", announcement.endpoint);
+
+        let handle = engine.handle();
+        let mut signals = shutdown::Signals::listen()?;
+        let mut end = None;
+        let until_end = async {
+            end = tokio::select! {
+                fatal = engine.stopped() => Some(End::Fatal(fatal)),
+                signal = signals.next() => Some(End::Signal(signal)),
+            };
+        };
+        fornada_api::server::serve(listener, front::router(app), Limits::default(), until_end).await;
+        drop(announced);
+        match end {
+            Some(End::Signal(signal)) => {
+                shutdown::leave(signal, &mut signals, &handle, &node, keeper).await;
+                Ok(ExitCode::SUCCESS)
+            }
+            Some(End::Fatal(Some(fatal))) => Err(fatal.into()),
+            Some(End::Fatal(None)) | None => bail!("the engine has stopped"),
+        }
+    }
+}
+
+enum End {
+    Fatal(Option<fornada_engine::Fatal>),
+    Signal(shutdown::Signal),
+}
+
+/// An address that a client on this machine can connect to.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    match bound {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => SocketAddr::from(([127, 0, 0, 1], v4.port())),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => {
+            SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], v6.port()))
+        }
+        bound => bound,
+    }
+}
+
+fn entropy() -> u128 {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).expect("the operating system gives random numbers");
+    u128::from_ne_bytes(bytes)
+}
