@@ -87,8 +87,10 @@ class Server:
         # Short, because a socket's path must fit in 108 bytes.
         self.root = pathlib.Path(tempfile.mkdtemp(prefix="fornada-"))
         self.data_dir = self.root / "data"
-        self.options = [*options, "--capacity", capacity]
+        # More than the machine has, so that tests run as wide on two cores as on many; None: what it has.
+        self.options = [*options, *(["--capacity", capacity] if capacity else [])]
         self.process = None
+        self.output = []
         self.endpoint = None
         self.marks = {str(self.root).encode()}
         self.environment = clean_environment() | {"HOME": str(self.root)}
@@ -120,15 +122,15 @@ class Server:
                 self._clients.clear()
                 return self
 
-    @staticmethod
-    def _read(stdout, lines):
+    def _read(self, stdout, lines):
         for line in stdout:
+            self.output.append(line)
             lines.put(line)
         lines.put(None)
 
     def said(self):
-        """What the server wrote to stderr so far."""
-        return (self.root / "stderr").read_text(errors="replace")
+        """What the server wrote so far, over all its lives."""
+        return "".join(self.output) + (self.root / "stderr").read_text(errors="replace")
 
     def stop(self, signal_number=signal.SIGTERM, seconds=20):
         """Asks the server to end and returns its exit code; running jobs stay with the node."""

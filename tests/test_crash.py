@@ -184,12 +184,13 @@ def test_everything_is_still_there(own_server):
 def test_ctrl_c_twice_stops_the_jobs(own_server, tmp_path):
     """Ctrl-C leaves running jobs to the node; a second one within five seconds stops them too."""
     server = own_server().start()
-    job_id = server.submit(f"trap 'touch {tmp_path}/stopped; exit 0' TERM; touch {tmp_path}/ready; while :; do sleep 0.02; done")
+    trap = f"trap 'touch {tmp_path}/stopped; exit 0' TERM"
+    job_id = server.submit(f"{trap}; touch {tmp_path}/ready; while :; do sleep 0.02; done")
     wait_for((tmp_path / "ready").exists, bool)
+    before = server.said().count("job")
     server.process.send_signal(signal.SIGINT)
-    wait_for(server.said, lambda said: "1" in said)  # it says how many jobs still run
-    if server.process.poll() is None:
-        server.process.send_signal(signal.SIGINT)
+    wait_for(lambda: server.said().count("job"), lambda count: count > before)  # it says how many jobs still run
+    server.process.send_signal(signal.SIGINT)
     server.process.wait(20)
     wait_for((tmp_path / "stopped").exists, bool)
     server.start()

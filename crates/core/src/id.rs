@@ -136,8 +136,8 @@ pub struct Fresh {
 impl Fresh {
     /// Starts from 128 random bits.
     pub fn new(seed: u128) -> Self {
-        let [a, b, c, d] = [0, 32, 64, 96].map(|shift| (seed >> shift) as u64 & 0xffff_ffff);
-        Fresh { state: [a | b << 32, c | d << 32] }
+        let (high, low) = Uuid::from_u128(seed).as_u64_pair();
+        Fresh { state: [low, high] }
     }
 
     /// A version 4 UUID.

@@ -1,7 +1,7 @@
 //! What is kept for good: one record for each resource, job, started array child and instance.
 //!
-//! The bodies are CBOR maps-by-number (see each type's `#[n(…)]`): numbers are never reused, new members are optional, and
-//! members of a newer version are skipped. The store adds a version byte before each body.
+//! The bodies are CBOR arrays, a member's number (`#[n(…)]`) being its place: numbers are never reused, new members are
+//! optional, and members of a newer version are skipped. The store adds a version byte before each body.
 
 use std::sync::Arc;
 

@@ -106,7 +106,10 @@ fn stopping_the_parent_stops_every_child_as_it_stands() {
             assert_eq!(world.summary(array), (0, 0, 0, 0, 6), "{name}");
         } else {
             assert_eq!(world.summary(array), (0, 0, 3, 1, 2), "{name}");
-            assert_eq!(asked.iter().filter(|(what, _)| *what == "stop").count(), if terminate { 3 } else { 0 });
+            assert_eq!(
+                asked.iter().filter(|(what, _)| *what == "stop").count(),
+                if terminate { 3 } else { 0 }
+            );
             assert_eq!(world.status(array), Pending, "{name}: three children have not ended");
             world.crash_and_recover();
             for index in 1..4 {
@@ -116,7 +119,11 @@ fn stopping_the_parent_stops_every_child_as_it_stands() {
             assert_eq!(world.status(child(array, 2)), want, "{name}");
         }
         assert_eq!((world.status(array), &*world.reason(array)), (Failed, "enough"), "{name}");
-        assert_eq!((world.status(child(array, 5)), &*world.reason(child(array, 5))), (Failed, "enough"), "{name}");
+        assert_eq!(
+            (world.status(child(array, 5)), &*world.reason(child(array, 5))),
+            (Failed, "enough"),
+            "{name}"
+        );
         let last = world.find(child(array, 5));
         assert_eq!((last.is_cancelled, last.is_terminated), (!terminate, terminate), "{name}");
         assert!(last.stopped_at.is_some() && last.attempts.is_empty(), "{name}");

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use fornada_core::attempt::Observation;
 use fornada_core::id::{AttemptId, JobId};
 use fornada_core::job::Execution;
+use fornada_core::refusal::Refusal;
 use fornada_core::time::Timestamp;
 use proptest::prelude::*;
 
@@ -21,7 +22,10 @@ type Pick = (u16, u16);
 
 #[derive(Clone, Debug)]
 enum Step {
-    Submit { shape: Shape, on: Vec<(Kind, Pick)> },
+    Submit {
+        shape: Shape,
+        on: Vec<(Kind, Pick)>,
+    },
     Cancel(Pick),
     Terminate(Pick),
     Start(u16),
@@ -93,13 +97,13 @@ fn steps() -> impl Strategy<Value = Vec<(Step, Option<Lost>)>> {
 }
 
 /// Two queues over two environments, the smaller first; together they could take more than the machine has.
-fn world() -> World {
+fn world() -> Result<World, Refusal> {
     let mut world = World::empty(5);
-    world.create_environment(environment("small").max_vcpus(3)).unwrap();
-    world.create_environment(environment("large").max_vcpus(4)).unwrap();
-    world.create_queue(queue("q").priority(10).environments(["small", "large"])).unwrap();
-    world.create_queue(queue("low").priority(1).environments(["large", "small"])).unwrap();
-    world
+    world.create_environment(environment("small").max_vcpus(3))?;
+    world.create_environment(environment("large").max_vcpus(4))?;
+    world.create_queue(queue("q").priority(10).environments(["small", "large"]))?;
+    world.create_queue(queue("low").priority(1).environments(["large", "small"]))?;
+    Ok(world)
 }
 
 fn pick(world: &World, (n, m): Pick) -> Option<JobId> {
@@ -114,7 +118,11 @@ fn pick_live(world: &World, n: u16) -> Option<JobId> {
     live.get(usize::from(n) % live.len().max(1)).copied()
 }
 
-fn submission(world: &World, Shape { size, vcpus, attempts, timeout, low }: Shape, on: &[(Kind, Pick)]) -> Submit {
+fn submission(
+    world: &World,
+    Shape { size, vcpus, attempts, timeout, low }: Shape,
+    on: &[(Kind, Pick)],
+) -> Submit {
     let mut submit = job("j").vcpus(vcpus).attempts(attempts).exit_on("13");
     submit = if low { submit.queue("low") } else { submit };
     submit = size.map_or(submit.clone(), |size| submit.clone().array(size));
@@ -187,7 +195,9 @@ fn ended(world: &World) -> BTreeMap<JobId, Execution> {
     for (record, children) in world.seen() {
         let id = JobId::whole(record.id);
         let children = (0..).zip(children).map(|(index, execution)| (child(id, index), execution));
-        all.extend(children.chain([(id, record.execution)]).filter(|(_, execution)| execution.status.is_terminal()));
+        all.extend(
+            children.chain([(id, record.execution)]).filter(|(_, execution)| execution.status.is_terminal()),
+        );
     }
     all
 }
@@ -197,7 +207,7 @@ proptest! {
 
     #[test]
     fn whatever_happens_the_rules_hold_and_every_job_ends(steps in steps()) {
-        let mut world = world();
+        let mut world = world().unwrap();
         let mut before = ended(&world);
         for (step, crash) in steps {
             match crash {

@@ -41,7 +41,7 @@ pub struct Client {
 #[derive(Debug)]
 enum Order {
     Perform(Vec<Action>),
-    Shutdown { stop_jobs: bool, written: oneshot::Sender<()> },
+    Shutdown { stop_jobs: bool, done: oneshot::Sender<()> },
 }
 
 impl Client {
@@ -75,12 +75,15 @@ impl Client {
         }
     }
 
-    /// Asks the node to exit: after it stopped all jobs, or only if it has nothing to look after. Returns when the request
-    /// is written, or at once when there is no connection.
+    /// Asks the node to exit.
+    ///
+    /// With `stop_jobs` it stops all attempts first; this returns when the node has hung up, for which it waits a few
+    /// seconds until all ends were taken with `Forget`. Otherwise it exits only if it has nothing to look after; this
+    /// returns when the request is written. Returns at once when there is no connection.
     pub async fn shutdown(&self, stop_jobs: bool) {
-        let (written, is_written) = oneshot::channel();
-        if self.orders.send(Order::Shutdown { stop_jobs, written }).await.is_ok() {
-            let _ = is_written.await;
+        let (done, is_done) = oneshot::channel();
+        if self.orders.send(Order::Shutdown { stop_jobs, done }).await.is_ok() {
+            let _ = is_done.await;
         }
     }
 }
@@ -153,6 +156,7 @@ impl<F: FnMut(Observation) + Send> Link<F> {
 
         let Link { orders, overflow, on_observation, .. } = self;
         let write = async {
+            let mut waiting = Vec::new(); // for the end of this connection
             while let Some(order) = orders.recv().await {
                 match order {
                     Order::Perform(actions) => {
@@ -160,9 +164,9 @@ impl<F: FnMut(Observation) + Send> Link<F> {
                             protocol::write(&mut writer, &Request::Perform(batch)).await?;
                         }
                     }
-                    Order::Shutdown { stop_jobs, written } => {
+                    Order::Shutdown { stop_jobs, done } => {
                         protocol::write(&mut writer, &Request::Shutdown { stop_jobs }).await?;
-                        let _ = written.send(());
+                        waiting.extend(stop_jobs.then_some(done));
                     }
                 }
             }

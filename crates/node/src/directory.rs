@@ -9,8 +9,12 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 const SOCKET: &str = "node.sock";
+
+/// A node that was just killed keeps its lock until the last of its threads is gone.
+const LET_GO: Duration = Duration::from_millis(500);
 
 /// The directory, held exclusively as long as this value lives.
 pub(crate) struct Directory {
@@ -51,10 +55,16 @@ impl Directory {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
         let lock = options.open(path.join("node.lock")).map_err(&io)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::InUse(path.to_owned())),
-            Err(TryLockError::Error(error)) => return Err(io(error)),
+        let deadline = Instant::now() + LET_GO;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => break,
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(TryLockError::WouldBlock) => return Err(Error::InUse(path.to_owned())),
+                Err(TryLockError::Error(error)) => return Err(io(error)),
+            }
         }
         fs::write(path.join("node.pid"), format!("{}\n", std::process::id())).map_err(&io)?;
         Ok(Directory { path: path.to_owned(), _lock: lock })

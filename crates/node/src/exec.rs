@@ -28,13 +28,17 @@ pub(crate) struct Plan {
     /// `NAME=value`, each name once.
     pub(crate) environment: Vec<CString>,
     pub(crate) directory: CString,
+    pub(crate) limits: Vec<(Resource, Rlimit)>,
+    pub(crate) user: Option<User>,
+}
+
+/// What it is connected with.
+pub(crate) struct Descriptors {
     pub(crate) stdin: File,
     /// stdout and stderr.
     pub(crate) output: OwnedFd,
     /// Cgroups to join: see [`crate::cgroup::Group::doors`].
     pub(crate) doors: Vec<File>,
-    pub(crate) limits: Vec<(Resource, Rlimit)>,
-    pub(crate) user: Option<User>,
 }
 
 /// What the child could not do.
@@ -43,11 +47,13 @@ pub(crate) enum Failure {
     Clone(Errno),
     JoinCgroup(Errno),
     SwitchUser(Errno),
+    ChangeDirectory(Errno),
     Exec(Errno),
 }
 
 struct Child<'a> {
     plan: &'a Plan,
+    io: &'a Descriptors,
     arguments: Vec<*const c_char>,
     environment: Vec<*const c_char>,
     node: Pid,
@@ -55,12 +61,13 @@ struct Child<'a> {
 }
 
 /// Starts it: its process id, and a descriptor that is readable once it ended. It dies with the thread that calls this.
-pub(crate) fn spawn(plan: &Plan) -> Result<(Pid, OwnedFd), Failure> {
+pub(crate) fn spawn(plan: &Plan, io: &Descriptors) -> Result<(Pid, OwnedFd), Failure> {
     let pointers = |strings: &[CString]| -> Vec<*const c_char> {
         strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
     };
     let mut child = Child {
         plan,
+        io,
         arguments: pointers(&plan.arguments),
         environment: pointers(&plan.environment),
         node: rustix::process::getpid(),
@@ -110,21 +117,27 @@ extern "C" fn enter(child: *mut c_void) -> c_int {
 /// Only bare system calls: no allocation, no locks, no panics.
 fn become_job(child: &Child) -> Failure {
     let plan = child.plan;
-    if let Err(error) = prepare(child.node, plan) {
+    if let Err(error) = prepare(child.node, plan, child.io) {
         return error;
     }
     // SAFETY: all are strings that end in zero and lists that end in null, and live until exec.
     unsafe {
-        if libc::chdir(plan.directory.as_ptr()) == 0 {
-            libc::execve(plan.file.as_ptr(), child.arguments.as_ptr(), child.environment.as_ptr());
+        if libc::chdir(plan.directory.as_ptr()) < 0 {
+            return Failure::ChangeDirectory(last_error());
         }
-        Failure::Exec(Errno::from_raw_os_error(*libc::__errno_location()))
+        libc::execve(plan.file.as_ptr(), child.arguments.as_ptr(), child.environment.as_ptr());
     }
+    Failure::Exec(last_error())
 }
 
-fn prepare(node: Pid, plan: &Plan) -> Result<(), Failure> {
+fn last_error() -> Errno {
+    // SAFETY: a pointer to the number of the last error, which belongs to this thread.
+    Errno::from_raw_os_error(unsafe { *libc::__errno_location() })
+}
+
+fn prepare(node: Pid, plan: &Plan, io: &Descriptors) -> Result<(), Failure> {
     rustix::process::setsid().map_err(Failure::Exec)?;
-    for door in &plan.doors {
+    for door in &io.doors {
         rustix::io::write(door.as_fd(), b"0").map_err(Failure::JoinCgroup)?;
     }
     for (resource, limit) in &plan.limits {
@@ -142,13 +155,13 @@ fn prepare(node: Pid, plan: &Plan) -> Result<(), Failure> {
         return Err(Failure::Exec(Errno::SRCH)); // the node died before the line above
     }
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    let descriptors = [plan.stdin.as_raw_fd(), plan.output.as_raw_fd(), plan.output.as_raw_fd()];
+    let descriptors = [io.stdin.as_raw_fd(), io.output.as_raw_fd(), io.output.as_raw_fd()];
     // SAFETY: the child has its own table of descriptors and its own signal dispositions, which is all that changes. What
     // is ignored would stay ignored after exec, so everything gets its default; numbers that cannot be set are refused.
     unsafe {
         for (target, source) in (0..).zip(descriptors) {
             if libc::dup2(source, target) < 0 {
-                return Err(Failure::Exec(Errno::from_raw_os_error(*libc::__errno_location())));
+                return Err(Failure::Exec(last_error()));
             }
         }
         // What somebody left open in the node is not for jobs. Before Linux 5.11 it stays open.

@@ -18,10 +18,13 @@ use serde_json::{Value, json};
 
 use crate::process::HOST_IMAGE;
 
+/// Each with when it started.
+type Tasks = HashMap<TaskId, (Arc<Launch>, Timestamp)>;
+
 /// What is known of the attempts that run.
 #[derive(Clone, Default)]
 pub(crate) struct Metadata {
-    tasks: Arc<Mutex<HashMap<TaskId, (Arc<Launch>, Timestamp)>>>,
+    tasks: Arc<Mutex<Tasks>>,
 }
 
 impl Metadata {
@@ -38,7 +41,7 @@ impl Metadata {
         self.lock().get(&TaskId(id)).cloned()
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<TaskId, (Arc<Launch>, Timestamp)>> {
+    fn lock(&self) -> MutexGuard<'_, Tasks> {
         self.tasks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

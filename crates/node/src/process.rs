@@ -3,7 +3,7 @@
 //! A job's process dies with the *thread* that forked it (`PR_SET_PDEATHSIG`), so all are forked by a few threads that
 //! live as long as the node. Several of them, so that one slow start delays no other.
 
-use std::ffi::{CString, OsString};
+use std::ffi::{CString, NulError, OsString};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -15,13 +15,14 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use fornada_core::attempt::Launch;
 use fornada_core::time::Timestamp;
 use rustix::io::Errno;
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Resource, Rlimit};
 use serde::Deserialize;
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::cgroup::{Cgroups, Group};
 use crate::environment::{self, Endpoints};
-use crate::exec::{self, Failure, Plan};
+use crate::exec::{self, Descriptors, Failure, Plan};
 use crate::user::{self, User};
 
 /// Forks are mostly spent in the kernel: more threads than this gain nothing, fewer wait for each other.
@@ -122,6 +123,38 @@ struct Ulimit {
 }
 
 fn spawn(context: &Context, launch: &Launch) -> Result<Process, Refusal> {
+    let plan = plan(context, launch)?;
+    let note = context.notes.join(launch.task_id.to_string());
+    let noted = File::create(&note).map_err(platform)?;
+    let group = context.cgroups.create(launch.task_id, &launch.resources).map_err(platform);
+    let started = group.and_then(|group| match start(&plan, group.as_ref()) {
+        Ok((pid, pidfd, output)) => Ok(Process { pid, pidfd, output, group, started_at: crate::now() }),
+        Err(refusal) => {
+            group.iter().for_each(|group| _ = group.remove());
+            Err(refusal)
+        }
+    });
+    match &started {
+        Ok(process) => crate::sweep::complete(noted, process.pid),
+        Err(_) => _ = fs::remove_file(note),
+    }
+    started
+}
+
+/// The process, what tells its end, and the reading end of its output.
+fn start(plan: &Plan, group: Option<&Group>) -> Result<(Pid, OwnedFd, OwnedFd), Refusal> {
+    let (output, input) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| platform(error.into()))?;
+    let io = Descriptors {
+        stdin: File::open("/dev/null").map_err(platform)?,
+        output: input,
+        doors: group.map_or(Ok(Vec::new()), Group::doors).map_err(platform)?,
+    };
+    let (pid, pidfd) = exec::spawn(plan, &io).map_err(|failure| refusal(plan, failure))?;
+    Ok((pid, pidfd, output))
+}
+
+/// What to execute, and as whom and where.
+fn plan(context: &Context, launch: &Launch) -> Result<Plan, Refusal> {
     if *launch.image != *HOST_IMAGE {
         let image: String = launch.image.chars().take(100).collect();
         return Err(Refusal::new(
@@ -132,7 +165,7 @@ fn spawn(context: &Context, launch: &Launch) -> Result<Process, Refusal> {
             ),
         ));
     }
-    let Some((program, arguments)) = launch.command.split_first() else {
+    let Some(program) = launch.command.first() else {
         return Err(Refusal::start("no command was given, and the image 'host' has none of its own."));
     };
     let properties: ContainerProperties =
@@ -147,58 +180,31 @@ fn spawn(context: &Context, launch: &Launch) -> Result<Process, Refusal> {
     let path = environment::value(&environment, "PATH").unwrap_or_default();
     let file = find_program(program, path, &directory)?;
 
-    let plan = |doors, output| {
-        let arguments = launch.command.iter().map(|argument| CString::new(argument.as_str()));
-        let mut limits = vec![(Resource::Nofile, context.open_files)];
-        limits.extend(properties.ulimits.iter().flatten().filter_map(limit));
-        Ok(Plan {
-            file: CString::new(file.as_os_str().as_bytes())?,
-            arguments: arguments.collect::<Result<_, _>>()?,
-            environment: environment::block(environment)?,
-            directory: CString::new(directory.as_os_str().as_bytes())?,
-            stdin: File::open("/dev/null")?,
-            output,
-            doors,
-            limits,
-            user,
-        })
-    };
-    let note = context.notes.join(launch.task_id.to_string());
-    let noted = File::create(&note).map_err(|error| platform(&error))?;
-    let start = || {
-        let group =
-            context.cgroups.create(launch.task_id, &launch.resources).map_err(|error| platform(&error))?;
-        let started = (|| {
-            let (output, input) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
-                .map_err(|error| platform(&error.into()))?;
-            let doors =
-                group.as_ref().map_or(Ok(Vec::new()), Group::doors).map_err(|error| platform(&error))?;
-            let plan = plan(doors, input).map_err(|error: io::Error| Refusal::start(error.to_string()))?;
-            let started = exec::spawn(&plan).map_err(|failure| refusal(program, &file, failure))?;
-            Ok((started, output))
-        })();
-        match started {
-            Ok((started, output)) => Ok((started, output, group)),
-            Err(refusal) => {
-                group.iter().for_each(|group| _ = group.remove());
-                Err(refusal)
-            }
-        }
-    };
-    let ((pid, pidfd), output, group) = start().inspect_err(|_| _ = fs::remove_file(&note))?;
-    let started_at = crate::now();
-    crate::sweep::complete(noted, pid);
-    Ok(Process { pid, pidfd, output, group, started_at })
+    let mut limits = vec![(Resource::Nofile, context.open_files)];
+    limits.extend(properties.ulimits.iter().flatten().filter_map(limit));
+    let arguments = launch.command.iter().map(|argument| CString::new(argument.as_str()));
+    let has_zero = |error: NulError| Refusal::start(format!("exec: \"{program}\": {error}"));
+    Ok(Plan {
+        file: CString::new(file.as_os_str().as_bytes()).map_err(has_zero)?,
+        arguments: arguments.collect::<Result<_, _>>().map_err(has_zero)?,
+        environment: environment::block(environment).map_err(has_zero)?,
+        directory: CString::new(directory.as_os_str().as_bytes()).map_err(has_zero)?,
+        limits,
+        user,
+    })
 }
 
 /// Why a process did not start, in the words of container runtimes.
-fn refusal(program: &str, file: &Path, failure: Failure) -> Refusal {
-    let file = file.display();
+fn refusal(plan: &Plan, failure: Failure) -> Refusal {
+    let file = plan.file.to_string_lossy();
     match failure {
-        Failure::JoinCgroup(error) => platform(&error.into()),
+        Failure::JoinCgroup(error) => platform(error.into()),
         Failure::SwitchUser(error) => Refusal::start(format!("cannot switch to the user: {}", text(error))),
+        Failure::ChangeDirectory(error) => {
+            Refusal::start(format!("cannot change to the working directory: {}", text(error)))
+        }
         Failure::Clone(error) => Refusal::start(format!("fork: {}", text(error))),
-        Failure::Exec(Errno::ACCESS) => Refusal::start(format!("exec: \"{program}\": permission denied")),
+        Failure::Exec(Errno::ACCESS) => Refusal::start(format!("exec: \"{file}\": permission denied")),
         // The file was there a moment ago: if one is missing it is its interpreter.
         Failure::Exec(error) => Refusal::start(format!("exec {file}: {}", text(error))),
     }
@@ -211,7 +217,7 @@ fn text(error: Errno) -> String {
 }
 
 /// The machine is short of something that every attempt needs.
-fn platform(error: &io::Error) -> Refusal {
+fn platform(error: io::Error) -> Refusal {
     tracing::warn!(%error, "cannot prepare an attempt");
     Refusal::new("CgroupError", format!("Agent could not create task's platform resources: {error}"))
 }

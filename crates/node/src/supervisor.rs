@@ -101,7 +101,7 @@ pub async fn run(config: Config, logs: Arc<dyn LogWriter>) -> Result<(), Error> 
     let (output, _output_runs) = output_runtime()?;
     let host = Arc::new(Host {
         spawner: Spawner::new(&context)?,
-        context,
+        context: context.clone(),
         logs,
         metadata: Metadata::default(),
         output,
@@ -125,6 +125,7 @@ pub async fn run(config: Config, logs: Arc<dyn LogWriter>) -> Result<(), Error> 
     };
     tracing::info!(instance = %supervisor.facts.instance_id, ?capacity, "node runs");
     supervisor.serve(listener, attempt_events, terminate).await?;
+    context.cgroups.tear_down();
     tracing::info!("node ends");
     drop(directory);
     Ok(())

@@ -138,6 +138,7 @@ impl View {
         let given: model::ContainerProperties =
             serde_json::from_str(definition.container_properties.as_str()).map_err(WireError::server)?;
         let legacy = definition.legacy_requirements;
+        let resource_requirements = if legacy { Vec::new() } else { requirements(&given, &resources) };
         let newest = self.newest();
         let last = execution.attempts.last().filter(|_| execution.placement.is_none());
         let instance_type = job.overrides.as_ref().and_then(|o| o.instance_type.clone()).map(String::from);
@@ -164,7 +165,7 @@ impl View {
             readonly_root_filesystem: given.readonly_root_filesystem,
             reason: last.and_then(|attempt| attempt.outcome.reason.clone()).map(String::from),
             repository_credentials: given.repository_credentials,
-            resource_requirements: Some(if legacy { Vec::new() } else { requirements(&given, &resources) }),
+            resource_requirements: Some(resource_requirements),
             runtime_platform: given.runtime_platform,
             secrets: Some(given.secrets.unwrap_or_default()),
             task_arn: newest.map(|newest| newest.task_arn),

@@ -1,14 +1,16 @@
 //! AWS Batch: from an HTTP request to the operation that it names. One file an operation, or a resource's operations.
 
-mod compute_environments;
+pub(crate) mod compute_environments;
 mod container_fields;
 mod describe_jobs;
 mod job_definitions;
-mod job_queues;
+pub(crate) mod job_queues;
 mod list_jobs;
 mod names;
 mod paging;
+mod require;
 mod retry_strategy;
+mod selection;
 mod stop_jobs;
 mod submit_job;
 mod tags;

@@ -199,6 +199,13 @@ impl Execution {
         u32::try_from(self.attempts.len()).expect("attempts are few") + 1
     }
 
+    /// The latest time that it tells of.
+    pub(crate) fn latest(&self) -> Timestamp {
+        let attempt = self.attempts.last().map(|attempt| attempt.stopped_at);
+        let times = [self.started_at, self.stopped_at, attempt];
+        times.into_iter().flatten().fold(self.created_at, Timestamp::max)
+    }
+
     /// The attempt that is starting or running.
     pub fn current_attempt(&self, job: JobId) -> Option<AttemptId> {
         self.placement.is_some().then(|| AttemptId { job, number: self.attempt_number() })

@@ -181,9 +181,10 @@ impl Turn<'_> {
         self.execution_mut(attempt.job, |execution| {
             execution.attempts.push(ended);
             execution.placement = None;
-            match transition {
-                Transition::Retry => execution.started_at = None,
-                _ => execution.stopped_at = Some(stopped_at),
+            if transition == Transition::Retry {
+                execution.started_at = None;
+            } else {
+                execution.stopped_at = Some(stopped_at);
             }
         });
         self.transition(attempt.job, transition, reason);

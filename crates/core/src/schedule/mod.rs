@@ -72,6 +72,10 @@ impl Turn<'_> {
             execution.current_attempt(id).expect("it has just been placed")
         });
         self.state.reserve(&environment, &instance, &resources, attempt);
+        if self.state.jobs[&id.job].execution.status_reason.is_some() {
+            // An array that had been set aside before a restart of the server.
+            self.job_mut(id.job).execution.status_reason = None;
+        }
         self.start(id);
     }
 

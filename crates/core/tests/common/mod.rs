@@ -2,7 +2,12 @@
 //!
 //! Every turn runs through [`World::turn`], which commits the changes, checks the state and the rules that must always
 //! hold, and only then carries out the actions; so every test checks them.
-#![allow(dead_code, unreachable_pub, reason = "shared by several test binaries, none of which uses all of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "shared by several test binaries, none of which uses all of it"
+)]
 
 pub mod build;
 pub mod machine;
@@ -53,8 +58,8 @@ impl World {
     /// One machine of `vcpus`, environment `ce` as large, queue `q`, and definition `d` (1 vCPU, 1 MiB).
     pub fn new(vcpus: u32) -> World {
         let mut world = World::empty(vcpus);
-        world.create_environment(environment("ce").max_vcpus(vcpus)).unwrap();
-        world.create_queue(queue("q").environments(["ce"])).unwrap();
+        world.create_environment(environment("ce").max_vcpus(vcpus)).expect("a new name");
+        world.create_queue(queue("q").environments(["ce"])).expect("a new name");
         world
     }
 
@@ -121,7 +126,8 @@ impl World {
     /// The machine knows of every attempt that is to end before its time.
     fn check_stopping(&self) {
         for id in self.machine.all_live() {
-            let stopping = self.find(id).placement.is_none_or(|placement| placement.stopping.is_some());
+            let placement = self.state.find(id).and_then(|(_, execution)| execution.placement.clone());
+            let stopping = placement.is_none_or(|placement| placement.stopping.is_some());
             assert!(!stopping || self.machine.is_stopping(id), "{id} is to be stopped, but nobody was told");
         }
     }
@@ -154,7 +160,7 @@ impl World {
         let succeeded = |on: JobId| {
             assert_eq!(self.status(on), JobStatus::Succeeded, "{id} starts before {on} has succeeded");
         };
-        for dependency in &self.state.job(id.job).unwrap().depends_on {
+        for dependency in &self.state.job(id.job).expect("what starts exists").depends_on {
             match (*dependency, id.member) {
                 (Dependency::Job(on), _) => succeeded(on),
                 (Dependency::NToN(on), Member::Index(index)) => succeeded(JobId::child(on, index)),
@@ -198,7 +204,10 @@ impl World {
     }
 
     pub fn environment(&self, name: &str) -> Option<&ce::ComputeEnvironment> {
-        self.state.compute_environments().get(&scope().resolve("compute-environment", name)).map(AsRef::as_ref)
+        self.state
+            .compute_environments()
+            .get(&scope().resolve("compute-environment", name))
+            .map(AsRef::as_ref)
     }
 
     pub fn queue(&self, name: &str) -> Option<&job_queue::JobQueue> {

@@ -152,8 +152,7 @@ mod tests {
         let options = LogConfiguration::builder()
             .log_driver(aws_sdk_batch::types::LogDriver::Awslogs)
             .options("awslogs-group", "mine")
-            .build()
-            .expect("the driver is given");
+            .build();
         let container = ContainerDetail::builder().log_configuration(options).build();
         assert_eq!(group(&JobDetail::builder().container(container).build()), "mine");
         assert_eq!(group(&JobDetail::builder().build()), DEFAULT_GROUP);

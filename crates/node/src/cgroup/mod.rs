@@ -88,6 +88,17 @@ impl Cgroups {
         }
     }
 
+    /// Removes everything of ours, at the end of a node. Blocks for a moment if a process has just ended.
+    pub(crate) fn tear_down(&self) {
+        for _ in 0..100 {
+            self.remove_empty(|_| false);
+            if self.places.iter().filter(|place| !remove(&place.directory)).count() == 0 {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
     /// The cgroups of attempts that exist, with or without processes: leftovers, if the node is new.
     pub(crate) fn existing(&self) -> Vec<Group> {
         let entries = self.places.iter().flat_map(|place| {
@@ -293,8 +304,8 @@ mod tests {
         assert_eq!(cgroups.existing().len(), group.parts.len());
         assert!(group.remove());
         assert_eq!(cgroups.existing().len(), 0);
-        for place in &cgroups.places {
-            assert!(remove(&place.directory));
-        }
+        let directories: Vec<_> = cgroups.places.iter().map(|place| place.directory.clone()).collect();
+        cgroups.tear_down();
+        assert!(directories.iter().all(|directory| !directory.exists()));
     }
 }

@@ -43,7 +43,7 @@ impl StreamWriter for Logs {
 }
 
 pub struct Node {
-    pub client: Client,
+    pub client: Arc<Client>,
     pub host: Host,
     dir: TempDir,
     observations: UnboundedReceiver<Observation>,
@@ -73,7 +73,17 @@ impl Node {
         match timeout(DEADLINE, observations.recv()).await.expect("a node within the deadline") {
             Some(Observation::Connected(host, reports)) => {
                 assert_eq!(reports, []);
-                Node { client, host, dir, observations, backlog: Vec::new(), lines, read: 0, written, task }
+                Node {
+                    client: Arc::new(client),
+                    host,
+                    dir,
+                    observations,
+                    backlog: Vec::new(),
+                    lines,
+                    read: 0,
+                    written,
+                    task,
+                }
             }
             other => panic!("a connection begins with Connected, not {other:?}"),
         }
@@ -83,7 +93,7 @@ impl Node {
     pub async fn reconnect(&mut self) -> Vec<AttemptReport> {
         let (client, observations) = connect(self.dir.path());
         self.observations = observations;
-        let old = std::mem::replace(&mut self.client, client);
+        let old = std::mem::replace(&mut self.client, Arc::new(client));
         let first = self.observation().await;
         drop(old);
         match first {
@@ -138,8 +148,8 @@ impl Node {
         }
     }
 
-    pub async fn wait_ended(self) {
-        timeout(DEADLINE, self.task).await.expect("the node ends within the deadline").unwrap().unwrap();
+    pub async fn wait_ended(mut self) {
+        timeout(DEADLINE, &mut self.task).await.expect("the node ends within the deadline").unwrap().unwrap();
     }
 
     /// The lines not yet given out. Complete when the end of their attempt was seen.
@@ -159,6 +169,10 @@ impl Node {
         }
     }
 
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub fn fifo(&self) -> PathBuf {
         let path = self.dir.path().join("fifo");
         assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
@@ -167,12 +181,22 @@ impl Node {
 
     /// Whether this node found a place for cgroups with a memory limit.
     pub fn has_cgroups(&self) -> bool {
+        let found = self.find_cgroups(&[]);
+        found.lines().any(|path| path.contains("/memory/") || Path::new(path).join("memory.max").exists())
+    }
+
+    fn find_cgroups(&self, then: &[&str]) -> String {
         let name = format!("fornada-{}", self.host.instance_id);
-        let found =
-            std::process::Command::new("find").args(["/sys/fs/cgroup", "-name", &name]).output().unwrap();
-        String::from_utf8_lossy(&found.stdout)
-            .lines()
-            .any(|path| path.contains("/memory/") || Path::new(path).join("memory.max").exists())
+        let mut find = std::process::Command::new("find");
+        find.args(["/sys/fs/cgroup", "-depth", "-type", "d", "-name", &name]).args(then);
+        String::from_utf8_lossy(&find.output().unwrap().stdout).into_owned()
+    }
+}
+
+impl Drop for Node {
+    /// A node that ends with its test has no time to do this itself.
+    fn drop(&mut self) {
+        self.find_cgroups(&["-exec", "rmdir", "{}", "+"]);
     }
 }
 

@@ -1,0 +1,62 @@
+# The one door: what a person types, and what CI runs.
+#
+# Built files live outside the tree, so that several checkouts share them; an exported CARGO_TARGET_DIR is respected.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/fornada
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+
+PYTHON ?= python3
+# One environment for each set of requirements and Python, so that a change of either makes a new one.
+VENV := $(CACHE)/venv-$(shell { $(PYTHON) --version; cat tests/requirements.txt; } | sha256sum | cut -c1-12)
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10 | sed 's/^/  make /'
+
+run: release ## run the example workloads through a fresh server and check the results
+	$(PYTHON) examples/run "$(CARGO_TARGET_DIR)/release/fornada"
+
+up: release ## start a server to keep (ARGS="--listen 127.0.0.1:9000" and so on)
+	"$(CARGO_TARGET_DIR)/release/fornada" up $(ARGS)
+
+build: ## build for development
+	cargo build --bin fornada
+
+release: ## build for use
+	cargo build --release --bin fornada
+
+lint: ## formatting, lints, and that the generated code is what the models say
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo xtask codegen --check
+
+test: lint $(VENV)/ready ## everything that CI runs: lints, unit, property and black-box tests (PYTEST="-k arrays")
+	cargo test --workspace
+	cargo build --bin fornada
+	FORNADA_BIN="$(CARGO_TARGET_DIR)/debug/fornada" "$(VENV)/bin/python" -m pytest tests $(PYTEST)
+
+dev: ## format and generate, then test
+	cargo fmt --all
+	cargo xtask codegen
+	$(MAKE) test
+
+bench: release $(VENV)/ready ## measure a release build, write docs/benchmarks.md (ONLY=latency: one part, print only)
+	"$(VENV)/bin/python" bench/bench.py "$(CARGO_TARGET_DIR)/release/fornada" $(ONLY)
+
+deny: ## licences, advisories, duplicates and sources of all dependencies (needs cargo-deny)
+	cargo deny check
+
+clean: ## remove what was built and what the examples wrote
+	cargo clean
+	rm -rf out
+
+$(VENV)/ready: tests/requirements.txt
+	rm -rf "$(VENV)"
+	$(PYTHON) -m venv "$(VENV)"
+	"$(VENV)/bin/pip" install --quiet --disable-pip-version-check --requirement tests/requirements.txt
+	touch "$@"
+
+.PHONY: help run up build release lint test dev bench deny clean

@@ -1,0 +1,164 @@
+//! CreateComputeEnvironment, UpdateComputeEnvironment, DescribeComputeEnvironments, DeleteComputeEnvironment.
+//!
+//! What must hold: an environment is described as it was asked for, without added defaults, so that tools which compare
+//! find nothing to change. Its document is the wire's own detail, without what the record keeps and moves by itself.
+//!
+//! Source: AWS Batch API reference, the four operations.
+
+mod update;
+mod validate;
+
+use fornada_core::arn::Scope;
+use fornada_core::refusal::Refusal;
+use fornada_core::resource::Status;
+use fornada_core::resource::compute_environment::{ComputeEnvironment, Platform, Specification};
+use fornada_core::text::Document;
+use fornada_model::batch as model;
+
+use super::names::is_name;
+use super::require::require;
+use super::selection::{Selection, owned};
+use super::tags;
+use crate::app::Call;
+use crate::error::WireError;
+
+const KIND: &str = "compute-environment";
+
+pub(crate) async fn create(
+    call: &Call,
+    request: model::CreateComputeEnvironmentRequest,
+) -> Result<model::CreateComputeEnvironmentResponse, WireError> {
+    let model::CreateComputeEnvironmentRequest {
+        compute_environment_name: name,
+        compute_resources,
+        context,
+        ecs_settings,
+        eks_configuration,
+        service_role,
+        state,
+        tags,
+        r#type,
+        unmanaged_vcpus,
+    } = request;
+    require(is_name(&name), "Compute Environment name should match a valid pattern.")?;
+    let enabled = state != Some(model::CEState::Disabled);
+    require(enabled, "Compute Environment must be created in ENABLED state.")?;
+    let role_given = service_role.filter(|role| !role.is_empty());
+    let detail = model::ComputeEnvironmentDetail {
+        container_orchestration_type: Some(match eks_configuration {
+            Some(_) => model::OrchestrationType::Eks,
+            None => model::OrchestrationType::Ecs,
+        }),
+        compute_resources,
+        context,
+        ecs_settings,
+        eks_configuration,
+        service_role: role_given.or_else(|| default_role(&call.scope, r#type)),
+        r#type: Some(r#type),
+        unmanaged_vcpus,
+        ..Default::default()
+    };
+    validate::check(&detail, &call.scope)?;
+    let tags = tags::checked(tags)?;
+    let arn = call.scope.resolve(KIND, &name);
+    let given = specification(arn.clone(), enabled, &detail)?;
+    call.app.engine.decide(move |turn| turn.create_compute_environment(given, tags)).await??;
+    Ok(model::CreateComputeEnvironmentResponse {
+        compute_environment_arn: Some(arn.into()),
+        compute_environment_name: Some(name),
+    })
+}
+
+pub(super) async fn update(
+    call: &Call,
+    request: model::UpdateComputeEnvironmentRequest,
+) -> Result<model::UpdateComputeEnvironmentResponse, WireError> {
+    let arn = owned(&call.scope, KIND, &request.compute_environment)?;
+    let wanted = arn.clone();
+    let existing = call.app.engine.read(move |state| state.compute_environments().get(&wanted).cloned()).await?;
+    let existing = existing.ok_or_else(|| Refusal::NoSuchResource { arn: arn.clone() })?;
+    let enabled = request.state.map_or(existing.enabled, |state| state == model::CEState::Enabled);
+    let detail = update::merged(stored(&existing)?, request)?;
+    validate::check(&detail, &call.scope)?;
+    let given = specification(arn.clone(), enabled, &detail)?;
+    let version = existing.version;
+    call.app.engine.decide(move |turn| turn.update_compute_environment(given, version)).await??;
+    Ok(model::UpdateComputeEnvironmentResponse {
+        compute_environment_arn: Some(arn.into()),
+        compute_environment_name: Some(existing.name().to_owned()),
+    })
+}
+
+pub(super) async fn describe(
+    call: &Call,
+    request: model::DescribeComputeEnvironmentsRequest,
+) -> Result<model::DescribeComputeEnvironmentsResponse, WireError> {
+    let model::DescribeComputeEnvironmentsRequest { compute_environments: names, max_results, next_token } = request;
+    let (scope, selection) = (call.scope.clone(), Selection { names, max_results, next_token });
+    let select = move |state: &fornada_core::state::State| selection.of(state.compute_environments(), &scope, KIND);
+    let (page, next_token) = call.app.engine.read(select).await??;
+    let details = page.iter().map(|ce| described(ce, &call.scope)).collect::<Result<_, _>>()?;
+    Ok(model::DescribeComputeEnvironmentsResponse { compute_environments: Some(details), next_token })
+}
+
+pub(super) async fn delete(
+    call: &Call,
+    request: model::DeleteComputeEnvironmentRequest,
+) -> Result<model::DeleteComputeEnvironmentResponse, WireError> {
+    let model::DeleteComputeEnvironmentRequest { compute_environment } = request;
+    let arn = owned(&call.scope, KIND, &compute_environment)?;
+    call.app.engine.decide(move |turn| turn.delete_compute_environment(&arn)).await??;
+    Ok(model::DeleteComputeEnvironmentResponse {})
+}
+
+/// The service-linked role that a MANAGED environment has when none is given.
+fn default_role(scope: &Scope, r#type: model::CEType) -> Option<String> {
+    let (partition, account) = (scope.partition(), &scope.account);
+    (r#type == model::CEType::Managed).then(|| {
+        format!("arn:{partition}:iam::{account}:role/{}/AWSServiceRoleForBatch", validate::SERVICE_LINKED)
+    })
+}
+
+/// For the engine; `detail` has been checked.
+fn specification(
+    arn: fornada_core::arn::Arn,
+    enabled: bool,
+    detail: &model::ComputeEnvironmentDetail,
+) -> Result<Specification, WireError> {
+    let resources = detail.compute_resources.as_ref().filter(|_| detail.r#type == Some(model::CEType::Managed));
+    let platform = match resources.map(|resources| resources.r#type) {
+        None => Platform::Unmanaged,
+        Some(_) if detail.eks_configuration.is_some() => Platform::Eks,
+        Some(model::CRType::Ec2 | model::CRType::Spot) => Platform::Ec2,
+        Some(model::CRType::Fargate | model::CRType::FargateSpot) => Platform::Fargate,
+        Some(model::CRType::EcsManagedInstances) => Platform::ManagedInstances,
+    };
+    let document = Document::new(serde_json::to_string(detail).map_err(WireError::server)?);
+    let max_vcpus = resources.and_then(|resources| u32::try_from(resources.max_vcpus).ok());
+    Ok(Specification { arn, platform, enabled, max_vcpus, document })
+}
+
+fn stored(ce: &ComputeEnvironment) -> Result<model::ComputeEnvironmentDetail, WireError> {
+    serde_json::from_str(ce.document.as_str()).map_err(WireError::server)
+}
+
+fn described(ce: &ComputeEnvironment, scope: &Scope) -> Result<model::ComputeEnvironmentDetail, WireError> {
+    let cluster = || scope.arn("ecs", &format!("cluster/{}", ce.cluster())).into();
+    Ok(model::ComputeEnvironmentDetail {
+        compute_environment_arn: ce.arn.clone().into(),
+        compute_environment_name: ce.name().to_owned(),
+        ecs_cluster_arn: (ce.platform != Platform::Eks).then(cluster),
+        state: Some(if ce.enabled { model::CEState::Enabled } else { model::CEState::Disabled }),
+        status: Some(match ce.status {
+            Status::Creating => model::CEStatus::Creating,
+            Status::Updating => model::CEStatus::Updating,
+            Status::Deleting => model::CEStatus::Deleting,
+            Status::Valid => model::CEStatus::Valid,
+            Status::Invalid => model::CEStatus::Invalid,
+        }),
+        status_reason: Some(ce.status_reason.clone().into()),
+        tags: Some(tags::to_wire(&ce.tags)),
+        uuid: Some(ce.uuid.clone().into()),
+        ..stored(ce)?
+    })
+}

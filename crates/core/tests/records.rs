@@ -1,0 +1,250 @@
+//! The stored form of each record, byte by byte: what an older release wrote, every newer one must read.
+//!
+//! `UPDATE_GOLDEN=1` writes `tests/golden/<record>.v1.hex` anew. A changed file of a released version is a broken promise:
+//! add a member with a new number instead, and a new golden beside the old one.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::Path;
+
+use fornada_core::arn::Arn;
+use fornada_core::attempt::{Host, Outcome, Usage};
+use fornada_core::container::{ContainerOverrides, ContainerTemplate, Requirements};
+use fornada_core::id::{JobId, Member, TaskId, Uuid};
+use fornada_core::job::depends_on::Dependency;
+use fornada_core::job::retry::{EvaluateOnExit, RetryAction, RetryStrategy};
+use fornada_core::job::{ArrayProperties, Attempt, Execution, Fate, Job, JobStatus, Placement, StopCause};
+use fornada_core::quantity::Resources;
+use fornada_core::resource::Status;
+use fornada_core::resource::compute_environment::{ComputeEnvironment, Platform};
+use fornada_core::resource::job_definition::JobDefinition;
+use fornada_core::resource::job_queue::JobQueue;
+use fornada_core::text::{Document, Text};
+use fornada_core::time::Timestamp;
+use minicbor::{Decode, Encode};
+
+use common::build::{environment_arn, queue_arn, tags};
+use common::scope;
+
+/// Encodes `value`, compares with the golden file, and reads the golden file back.
+#[track_caller]
+fn check<T>(name: &str, value: &T)
+where
+    T: Debug + PartialEq + Encode<()> + for<'b> Decode<'b, ()>,
+{
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.v1.hex"));
+    let encoded = to_hex(&minicbor::to_vec(value).expect("memory takes everything"));
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &encoded).expect("the golden file can be written");
+    }
+    let golden = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let decoded: T = minicbor::decode(&from_hex(&golden)).expect("an older record reads");
+    assert_eq!(decoded, *value, "{name}: what was written reads as it was meant");
+    assert_eq!(encoded, golden, "{name}: is written as before");
+}
+
+/// Lines of 32 bytes, so that a change shows where it is.
+fn to_hex(bytes: &[u8]) -> String {
+    let line = |line: &[u8]| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "\n";
+    bytes.chunks(32).map(line).collect()
+}
+
+fn from_hex(text: &str) -> Vec<u8> {
+    let digits = text.lines().collect::<String>();
+    let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hexadecimal digits");
+    (0..digits.len()).step_by(2).map(byte).collect()
+}
+
+fn document(json: &str) -> Document {
+    Document::new(json)
+}
+
+fn requirements() -> Requirements {
+    Requirements { milli_vcpus: Some(2500), memory_mib: Some(4096), gpus: Some(1) }
+}
+
+fn retry() -> RetryStrategy {
+    let rule = |reason: &str, code: Option<Text>, action| EvaluateOnExit {
+        on_status_reason: Some("Host EC2*".into()),
+        on_reason: Some(reason.into()),
+        on_exit_code: code,
+        action,
+    };
+    let evaluate_on_exit =
+        vec![rule("*", None, RetryAction::Retry), rule("Out*", Some("13*".into()), RetryAction::Exit)];
+    RetryStrategy { attempts: 3, evaluate_on_exit }
+}
+
+fn execution() -> Execution {
+    let outcome = Outcome {
+        exit_code: Some(137),
+        reason: Some("OutOfMemoryError: Container killed due to memory usage".into()),
+        usage: Usage { peak_memory_bytes: 1 << 40, cpu_time_millis: 98_765 },
+    };
+    let attempt = |number: u64, outcome| Attempt {
+        task_id: TaskId(u128::MAX - u128::from(number)),
+        compute_environment: environment_arn("ce"),
+        instance_id: "i-0123456789abcdef0".into(),
+        started_at: (number > 1).then_some(Timestamp(1_700_000_000_000)),
+        stopped_at: Timestamp(1_700_000_000_000 + number),
+        status_reason: "Essential container in task exited".into(),
+        outcome,
+    };
+    let nothing = Outcome { exit_code: None, reason: None, usage: Usage::default() };
+    Execution {
+        status: JobStatus::Running,
+        status_reason: Some("an earlier reason: über".into()),
+        created_at: Timestamp(1_699_999_999_999),
+        started_at: Some(Timestamp(1_700_000_000_100)),
+        stopped_at: Some(Timestamp(1_700_000_000_200)),
+        is_cancelled: true,
+        is_terminated: true,
+        attempts: vec![attempt(1, nothing), attempt(2, outcome)],
+        placement: Some(Box::new(Placement {
+            compute_environment: environment_arn("ce"),
+            instance_id: "i-0123456789abcdef0".into(),
+            task_id: TaskId(7),
+            stopping: Some(StopCause::Terminated("enough".into())),
+        })),
+    }
+}
+
+#[test]
+fn compute_environment() {
+    let value = ComputeEnvironment {
+        arn: environment_arn("ce"),
+        uuid: "0f0e0d0c-0b0a-4908-8706-050403020100".into(),
+        platform: Platform::Fargate,
+        enabled: true,
+        status: Status::Updating,
+        status_reason: "ComputeEnvironment Healthy".into(),
+        max_vcpus: Some(256),
+        tags: tags([("team", "oven"), ("empty", "")]),
+        document: document(r#"{"type":"MANAGED"}"#),
+        version: 300,
+        created_at: Timestamp(1_700_000_000_000),
+    };
+    check("compute_environment", &value);
+}
+
+#[test]
+fn job_queue() {
+    let value = JobQueue {
+        arn: queue_arn("q"),
+        enabled: true,
+        status: Status::Valid,
+        status_reason: "JobQueue Healthy".into(),
+        priority: -5,
+        environments: vec![environment_arn("first"), environment_arn("second")],
+        tags: tags([("team", "oven")]),
+        document: document(r#"{"schedulingPolicyArn":null}"#),
+        version: 2,
+        created_at: Timestamp(1_700_000_000_000),
+    };
+    check("job_queue", &value);
+}
+
+#[test]
+fn job_definition() {
+    let value = JobDefinition {
+        arn: Arn::from(format!("{}:12", scope().resolve("job-definition", "d"))),
+        revision: 12,
+        active: true,
+        container: ContainerTemplate {
+            image: "busybox:1".into(),
+            command: vec!["echo".into(), "Ref::x".into()],
+            environment: vec![("B".into(), "2".into()), ("A".into(), "1".into())],
+            requirements: requirements(),
+            log_group: Some("/group".into()),
+            log_stream_prefix: Some("prefix".into()),
+        },
+        parameters: BTreeMap::from([("x".into(), "1".into())]),
+        retry: Some(retry()),
+        timeout_seconds: Some(3600),
+        propagate_tags: Some(true),
+        scheduling_priority: Some(9),
+        fargate: true,
+        legacy_requirements: true,
+        tags: tags([("team", "oven")]),
+        document: document(r#"{"type":"container"}"#),
+        created_at: Timestamp(1_700_000_000_000),
+        container_properties: document(r#"{"user":"nobody"}"#),
+    };
+    check("job_definition", &value);
+}
+
+#[test]
+fn job() {
+    let (id, on) = (Uuid::from_u128(1 << 100), Uuid::from_u128(0xabcd));
+    let node = JobId { job: on, member: Member::Node(3) };
+    let value = Job {
+        id,
+        sequence: 1_000_000,
+        name: "render".into(),
+        queue: queue_arn("q"),
+        definition: Arn::from(format!("{}:12", scope().resolve("job-definition", "d"))),
+        depends_on: vec![
+            Dependency::Job(JobId::whole(on)),
+            Dependency::Job(JobId::child(on, 9999)),
+            Dependency::Job(node),
+            Dependency::NToN(on),
+            Dependency::Sequential,
+        ],
+        parameters: BTreeMap::from([("x".into(), "1".into())]),
+        overrides: Some(Box::new(ContainerOverrides {
+            command: Some(vec!["true".into()]),
+            environment: vec![("B".into(), "2".into()), ("A".into(), "1".into())],
+            requirements: requirements(),
+            instance_type: Some("m5.large".into()),
+        })),
+        resources: Resources { milli_vcpus: 2500, memory_mib: 4096, gpus: 1 },
+        retry: Some(Box::new(retry())),
+        timeout_seconds: Some(3600),
+        propagate_tags: Some(false),
+        tags: tags([("team", "oven")]),
+        share_identifier: Some("blue".into()),
+        scheduling_priority: Some(9),
+        array: Some(ArrayProperties {
+            size: 10_000,
+            fate: Some(Box::new(Fate {
+                status_reason: "enough".into(),
+                at: Timestamp(1_700_000_000_300),
+                is_cancelled: true,
+                is_terminated: true,
+            })),
+        }),
+        execution: execution(),
+    };
+    check("job", &value);
+}
+
+#[test]
+fn child() {
+    check("child", &execution());
+    let timed_out = Placement { stopping: Some(StopCause::TimedOut), ..*execution().placement.unwrap() };
+    let value = Execution { placement: Some(Box::new(timed_out)), ..Execution::new(Timestamp(1)) };
+    check("child_timed_out", &value);
+}
+
+#[test]
+fn instance() {
+    let value = Host {
+        instance_id: "i-0123456789abcdef0".into(),
+        incarnation: TaskId(0x0123_4567_89ab_cdef << 64),
+        capacity: Resources { milli_vcpus: 64_000, memory_mib: 1 << 20, gpus: 8 },
+    };
+    check("instance", &value);
+}
+
+/// A newer release may add members; an older one that reads its records skips them.
+#[test]
+fn members_of_a_newer_version_are_skipped() {
+    let mut encoded = minicbor::to_vec(Resources { milli_vcpus: 1, memory_mib: 2, gpus: 3 }).unwrap();
+    assert_eq!(encoded[0], 0x83, "an array of three members");
+    encoded[0] = 0x84;
+    encoded.extend(minicbor::to_vec("of a later version").unwrap());
+    let decoded: Resources = minicbor::decode(&encoded).unwrap();
+    assert_eq!(decoded, Resources { milli_vcpus: 1, memory_mib: 2, gpus: 3 });
+}
