@@ -62,7 +62,7 @@ def submission(server, definition, **members):
     )
 
 
-def wait_until_ended(connection, server, job_id, pause=0.0):
+def wait_until_ended(connection, server, job_id, pause=0.0005):
     """Asks until a job has ended; returns when that was seen, in ns since the epoch, and the job."""
     ask = request(server, "DescribeJobs", {"jobs": [job_id]})
     asked_since = time.monotonic()

@@ -75,7 +75,8 @@ pub(super) async fn update(
 ) -> Result<model::UpdateComputeEnvironmentResponse, WireError> {
     let arn = owned(&call.scope, KIND, &request.compute_environment)?;
     let wanted = arn.clone();
-    let existing = call.app.engine.read(move |state| state.compute_environments().get(&wanted).cloned()).await?;
+    let existing =
+        call.app.engine.read(move |state| state.compute_environments().get(&wanted).cloned()).await?;
     let existing = existing.ok_or_else(|| Refusal::NoSuchResource { arn: arn.clone() })?;
     let enabled = request.state.map_or(existing.enabled, |state| state == model::CEState::Enabled);
     let detail = update::merged(stored(&existing)?, request)?;
@@ -93,9 +94,11 @@ pub(super) async fn describe(
     call: &Call,
     request: model::DescribeComputeEnvironmentsRequest,
 ) -> Result<model::DescribeComputeEnvironmentsResponse, WireError> {
-    let model::DescribeComputeEnvironmentsRequest { compute_environments: names, max_results, next_token } = request;
+    let model::DescribeComputeEnvironmentsRequest { compute_environments: names, max_results, next_token } =
+        request;
     let (scope, selection) = (call.scope.clone(), Selection { names, max_results, next_token });
-    let select = move |state: &fornada_core::state::State| selection.of(state.compute_environments(), &scope, KIND);
+    let select =
+        move |state: &fornada_core::state::State| selection.of(state.compute_environments(), &scope, KIND);
     let (page, next_token) = call.app.engine.read(select).await??;
     let details = page.iter().map(|ce| described(ce, &call.scope)).collect::<Result<_, _>>()?;
     Ok(model::DescribeComputeEnvironmentsResponse { compute_environments: Some(details), next_token })
@@ -125,7 +128,8 @@ fn specification(
     enabled: bool,
     detail: &model::ComputeEnvironmentDetail,
 ) -> Result<Specification, WireError> {
-    let resources = detail.compute_resources.as_ref().filter(|_| detail.r#type == Some(model::CEType::Managed));
+    let resources =
+        detail.compute_resources.as_ref().filter(|_| detail.r#type == Some(model::CEType::Managed));
     let platform = match resources.map(|resources| resources.r#type) {
         None => Platform::Unmanaged,
         Some(_) if detail.eks_configuration.is_some() => Platform::Eks,

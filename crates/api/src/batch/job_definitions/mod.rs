@@ -49,7 +49,10 @@ pub(super) async fn deregister(
     request: model::DeregisterJobDefinitionRequest,
 ) -> Result<model::DeregisterJobDefinitionResponse, WireError> {
     let model::DeregisterJobDefinitionRequest { job_definition: name } = request;
-    require(has_revision(&name), "A job definition is deregistered by revision: give name:revision or its ARN.")?;
+    require(
+        has_revision(&name),
+        "A job definition is deregistered by revision: give name:revision or its ARN.",
+    )?;
     let scope = call.scope.clone();
     call.app.engine.decide(move |turn| turn.deregister_job_definition(&scope, &name)).await??;
     Ok(model::DeregisterJobDefinitionResponse {})
@@ -179,7 +182,8 @@ fn template(
     container: &model::ContainerProperties,
     requirements: Requirements,
 ) -> Result<ContainerTemplate, WireError> {
-    let awslogs = container.log_configuration.as_ref().filter(|log| log.log_driver == model::LogDriver::Awslogs);
+    let awslogs =
+        container.log_configuration.as_ref().filter(|log| log.log_driver == model::LogDriver::Awslogs);
     let options = awslogs.and_then(|log| log.options.as_ref());
     let option = |name| options.and_then(|options| options.get(name)).filter(|value| !value.is_empty());
     Ok(ContainerTemplate {
