@@ -120,6 +120,7 @@ def test_pages(server):
     pages = server.batch.get_paginator("describe_job_definitions").paginate(
         jobDefinitionName="paged", PaginationConfig={"PageSize": 2}
     )
+    pages = list(pages)
     sizes = [len(page["jobDefinitions"]) for page in pages]
     assert sum(sizes) == 5 and max(sizes) == 2
     revisions = [found["revision"] for page in pages for found in page["jobDefinitions"]]

@@ -87,7 +87,7 @@ def test_overrides(server, tmp_path):
     assert {"KEPT": "definition", "CHANGED": "job"}.items() <= environment.items()
 
 
-def test_injected_variables_win(server, refused):
+def test_reserved_variables(server, refused):
     """API reference, KeyValuePair: names that start with AWS_BATCH are reserved."""
     with refused():
         server.submit(env={"AWS_BATCH_JOB_ID": "mine"})

@@ -80,7 +80,11 @@ impl From<Unavailable> for WireError {
             Unavailable::Busy => WireError::new("TooManyRequestsException", 429, "Too Many Requests"),
             Unavailable::Stopped => {
                 let code = batch::ErrorCode::ServerException;
-                WireError::new(code.as_str(), code.status(), "The server is stopping; try again when it is back.")
+                WireError::new(
+                    code.as_str(),
+                    code.status(),
+                    "The server is stopping; try again when it is back.",
+                )
             }
         }
     }
@@ -90,28 +94,33 @@ impl From<Unavailable> for WireError {
 impl From<Refusal> for WireError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::AlreadyExists { arn } => WireError::client(format!("Object already exists: {arn} already exists")),
+            Refusal::AlreadyExists { arn } => {
+                WireError::client(format!("Object already exists: {arn} already exists"))
+            }
             Refusal::NoSuchResource { arn } => WireError::client(format!("{arn} does not exist")),
             Refusal::BeingModified { arn } => {
                 WireError::client(format!("Cannot update, resource is being modified: {arn}"))
             }
-            Refusal::CannotDelete(why) => WireError::client(format!("Cannot delete, {}", match why {
-                fornada_core::refusal::Undeletable::BeingModified => "resource is being modified",
-                fornada_core::refusal::Undeletable::NotDisabled => "state must be DISABLED",
-                fornada_core::refusal::Undeletable::InUse => "found existing JobQueue relationship",
-            })),
+            Refusal::CannotDelete(why) => WireError::client(format!(
+                "Cannot delete, {}",
+                match why {
+                    fornada_core::refusal::Undeletable::BeingModified => "resource is being modified",
+                    fornada_core::refusal::Undeletable::NotDisabled => "state must be DISABLED",
+                    fornada_core::refusal::Undeletable::InUse => "found existing JobQueue relationship",
+                }
+            )),
             Refusal::EnvironmentNotValid { .. } => WireError::invalid(
                 "Compute Environments must be created and valid before attaching them to a job queue",
             ),
             Refusal::MixedEnvironments => {
                 WireError::invalid("Fargate and EC2 compute environments can not be mixed.")
             }
-            Refusal::QueueDisabled { arn } => {
-                WireError::client(format!("Job queue {arn} is not in ENABLED state: enable it to submit jobs"))
-            }
-            Refusal::NoActiveDefinition { name } => {
-                WireError::invalid(format!("JobDefinition name {name} does not exist or is not in ACTIVE status"))
-            }
+            Refusal::QueueDisabled { arn } => WireError::client(format!(
+                "Job queue {arn} is not in ENABLED state: enable it to submit jobs"
+            )),
+            Refusal::NoActiveDefinition { name } => WireError::invalid(format!(
+                "JobDefinition name {name} does not exist or is not in ACTIVE status"
+            )),
             Refusal::WrongPlatform { capability } => WireError::invalid(format!(
                 "Job Queue is attached to Compute Environment that can not run Jobs with capability {capability}"
             )),

@@ -136,8 +136,9 @@ pub(crate) fn parse(body: &Bytes) -> Result<serde_json::Value, WireError> {
     if body.is_empty() {
         return Ok(serde_json::json!({}));
     }
-    serde_json::from_slice(body)
-        .map_err(|error| WireError::new("SerializationException", 400, format!("The body is not JSON: {error}")))
+    serde_json::from_slice(body).map_err(|error| {
+        WireError::new("SerializationException", 400, format!("The body is not JSON: {error}"))
+    })
 }
 
 fn request_id() -> String {

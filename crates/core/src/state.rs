@@ -188,9 +188,14 @@ impl State {
             job.depends_on.iter().filter_map(|dependency| dependency.target()).collect();
         targets.sort_unstable();
         targets.dedup();
+        targets.retain(|&target| self.is_live(target)); // nothing more comes from one that has ended
         for target in targets {
             self.dependents.entry(target).or_default().push(job.id);
         }
+    }
+
+    fn is_live(&self, job: Uuid) -> bool {
+        self.jobs.get(&job).is_some_and(|job| !job.execution.status.is_terminal())
     }
 
     /// Puts a job among those with something RUNNABLE.
@@ -412,6 +417,10 @@ impl State {
             );
         }
         assert_eq!(self.running_attempts(), attempts, "instances hold what is placed");
+        assert!(
+            self.dependents.keys().all(|&target| self.is_live(target)),
+            "only what is live is waited for"
+        );
         for (arn, backlog) in &self.backlogs {
             assert_eq!(backlog.live, live.get(arn).copied().unwrap_or(0), "{arn} counts its live jobs");
         }

@@ -138,15 +138,17 @@ fn a_start_lost_in_a_crash_is_repeated() {
 #[test]
 fn a_restarted_machine_has_lost_what_it_ran() {
     for (name, attempts, want) in [("no retry", 1, Failed), ("retry", 2, Starting)] {
-        for crash in [false, true] {
+        for (started, crash) in [(true, false), (true, true), (false, false), (false, true)] {
             let mut world = World::new(4);
             let a = world.submit(job("a").attempts(attempts));
-            world.start(a);
+            if started {
+                world.start(a);
+            }
             if crash {
                 world.crash_during(Lost::Nothing, |_| ());
             }
             world.restart_machine();
-            assert_eq!(world.status(a), want, "{name}, crash: {crash}");
+            assert_eq!(world.status(a), want, "{name}, started: {started}, crash: {crash}");
             let lost = &world.find(a).attempts[0];
             assert_eq!(lost.status_reason, "Host EC2 (instance i-00000000000000001) terminated.");
             assert_eq!(lost.outcome.exit_code, None);

@@ -20,7 +20,7 @@ use fornada_core::text::Text;
 use fornada_core::time::Timestamp;
 use fornada_model::batch as model;
 
-use super::{retry_strategy, wire_status};
+use super::{container_fields, retry_strategy, wire_status};
 use crate::app::Call;
 use crate::error::WireError;
 
@@ -36,9 +36,12 @@ pub(super) async fn describe_jobs(
         return Err(WireError::invalid(format!("Maximum number of jobs supported is {JOBS_MAX}")));
     }
     let mut seen = BTreeSet::new();
-    let ids: Vec<JobId> = jobs.iter().filter_map(|id| id.parse().ok()).filter(|&id| seen.insert(id)).collect();
+    let ids: Vec<JobId> =
+        jobs.iter().filter_map(|id| id.parse().ok()).filter(|&id| seen.insert(id)).collect();
     let scope = call.scope.clone();
-    let found = move |state: &State| -> Vec<View> { ids.iter().filter_map(|&id| View::of(state, &scope, id)).collect() };
+    let found = move |state: &State| -> Vec<View> {
+        ids.iter().filter_map(|&id| View::of(state, &scope, id)).collect()
+    };
     let views = call.app.engine.read(found).await?;
     let jobs = views.iter().map(View::detail).collect::<Result<_, _>>()?;
     Ok(model::DescribeJobsResponse { jobs: Some(jobs) })
@@ -89,7 +92,9 @@ impl View {
             attempts: Some(execution.attempts.iter().map(|attempt| self.attempt(attempt)).collect()),
             container: Some(self.container()?),
             created_at: Some(execution.created_at.as_millis()),
-            depends_on: Some(job.depends_on.iter().filter_map(|dependency| self.dependency(dependency)).collect()),
+            depends_on: Some(
+                job.depends_on.iter().filter_map(|dependency| self.dependency(dependency)).collect(),
+            ),
             is_cancelled: Some(execution.is_cancelled),
             is_terminated: Some(execution.is_terminated),
             job_arn: Some(job.arn(*id).into()),
@@ -108,9 +113,9 @@ impl View {
             status_reason: execution.status_reason.clone().map(String::from),
             stopped_at: execution.stopped_at.map(Timestamp::as_millis),
             tags: Some(text_map(&job.tags)),
-            timeout: job.timeout_seconds.map(|seconds| model::JobTimeout {
-                attempt_duration_seconds: i32::try_from(seconds).ok(),
-            }),
+            timeout: job
+                .timeout_seconds
+                .map(|seconds| model::JobTimeout { attempt_duration_seconds: i32::try_from(seconds).ok() }),
             ..Default::default()
         })
     }
@@ -123,7 +128,9 @@ impl View {
             (Dependency::NToN(job), Member::Index(index)) => (Some(JobId::child(job, index)), None),
             (Dependency::NToN(job), _) => (Some(JobId::whole(job)), Some(NToN)),
             (Dependency::Sequential, Member::Index(0)) => return None,
-            (Dependency::Sequential, Member::Index(index)) => (Some(JobId::child(self.job.id, index - 1)), None),
+            (Dependency::Sequential, Member::Index(index)) => {
+                (Some(JobId::child(self.job.id, index - 1)), None)
+            }
             (Dependency::Sequential, _) => (None, Some(Sequential)),
         };
         Some(model::JobDependency { job_id: id.map(|id| id.to_string()), r#type })
@@ -250,14 +257,12 @@ fn requirements(
 ) -> Vec<model::ResourceRequirement> {
     use model::ResourceType::{Gpu, Memory, Vcpu};
     let value = |kind| match kind {
-        Vcpu if resources.milli_vcpus % 1000 == 0 => (resources.milli_vcpus / 1000).to_string(),
-        Vcpu => format!("{}.{:03}", resources.milli_vcpus / 1000, resources.milli_vcpus % 1000)
-            .trim_end_matches('0')
-            .to_owned(),
+        Vcpu => container_fields::vcpus(resources.milli_vcpus),
         Memory => resources.memory_mib.to_string(),
         Gpu => resources.gpus.to_string(),
     };
-    let mut kinds: Vec<_> = given.resource_requirements.iter().flatten().map(|requirement| requirement.r#type).collect();
+    let mut kinds: Vec<_> =
+        given.resource_requirements.iter().flatten().map(|requirement| requirement.r#type).collect();
     if resources.gpus > 0 && !kinds.contains(&Gpu) {
         kinds.push(Gpu);
     }

@@ -156,7 +156,9 @@ fn refuse_service_environments(
         "A job queue has either computeEnvironmentOrder or serviceEnvironmentOrder, not both.",
     )?;
     require(services.len() == 1, "Job queue can only have 1 service environment.")?;
-    require(false, "Service environments must be created and valid before attaching them to a job queue.")
+    Err(WireError::invalid(
+        "Service environments must be created and valid before attaching them to a job queue.",
+    ))
 }
 
 /// There are no scheduling policies here yet.
@@ -400,5 +402,44 @@ mod tests {
         for (limits, want) in cases {
             assert_eq!(check_time_limits(&limits).unwrap_err().message, want);
         }
+    }
+
+    #[test]
+    fn a_queue_is_described_as_it_was_asked_for() {
+        let scope = Scope { region: "eu-west-1".into(), account: "000000000000".into() };
+        let (order, environments) = checked_order(order(&[(2, "b"), (1, "a")]), &scope).unwrap();
+        let detail = model::JobQueueDetail {
+            compute_environment_order: order,
+            job_queue_type: Some(model::JobQueueType::Ecs),
+            ..Default::default()
+        };
+        let queue = JobQueue {
+            arn: scope.resolve(KIND, "q"),
+            enabled: false,
+            status: Status::Updating,
+            status_reason: "JobQueue Healthy".into(),
+            priority: 7,
+            environments,
+            tags: [("k".into(), "v".into())].into(),
+            document: document(&detail).unwrap(),
+            version: 1,
+            created_at: fornada_core::time::Timestamp::default(),
+        };
+        let ce = |name| format!("arn:aws:batch:eu-west-1:000000000000:compute-environment/{name}");
+        let want = serde_json::json!({
+            "computeEnvironmentOrder": [
+                { "computeEnvironment": ce("b"), "order": 2 },
+                { "computeEnvironment": ce("a"), "order": 1 },
+            ],
+            "jobQueueArn": "arn:aws:batch:eu-west-1:000000000000:job-queue/q",
+            "jobQueueName": "q",
+            "jobQueueType": "ECS",
+            "priority": 7,
+            "state": "DISABLED",
+            "status": "UPDATING",
+            "statusReason": "JobQueue Healthy",
+            "tags": { "k": "v" },
+        });
+        assert_eq!(serde_json::to_value(described(&queue).unwrap()).unwrap(), want);
     }
 }

@@ -109,7 +109,10 @@ async fn of_queue(
         true => HashMap::new(),
         false => {
             let count = |state: &State, id: Uuid| Some((id, state.status_summary(id)?));
-            call.app.engine.read(move |state| arrays.iter().filter_map(|&id| count(state, id)).collect()).await?
+            call.app
+                .engine
+                .read(move |state| arrays.iter().filter_map(|&id| count(state, id)).collect())
+                .await?
         }
     };
     let summaries = jobs.iter().map(|job| {
@@ -131,13 +134,15 @@ fn of_array(
     status: JobStatus,
     page: &Page,
 ) -> (Vec<model::JobSummary>, Option<u64>) {
-    let parent = array_id.parse::<JobId>().ok().and_then(|id| state.job(id.job)).filter(|job| scope.owns(&job.queue));
+    let parent =
+        array_id.parse::<JobId>().ok().and_then(|id| state.job(id.job)).filter(|job| scope.owns(&job.queue));
     let Some((parent, array)) = parent.and_then(|job| Some((job, job.array.as_ref()?))) else {
         return Default::default();
     };
     let start = u32::try_from(page.from.unwrap_or(0)).unwrap_or(u32::MAX);
-    let mut wanted =
-        (start..array.size).map(|index| JobId::child(parent.id, index)).filter(|&id| state.status_of(id) == Some(status));
+    let mut wanted = (start..array.size)
+        .map(|index| JobId::child(parent.id, index))
+        .filter(|&id| state.status_of(id) == Some(status));
     let children = wanted.by_ref().take(page.size).filter_map(|id| Some((id, state.find(id)?.1)));
     let summaries = children
         .map(|(id, child)| {
@@ -195,7 +200,9 @@ fn job_filter(scope: &Scope, filter: &model::KeyValuesPair) -> Result<Option<Job
     };
     let time = || {
         let millis = value.parse().map(Timestamp);
-        millis.map_err(|_| WireError::invalid(format!("Filter {name} needs a time in milliseconds since the epoch.")))
+        millis.map_err(|_| {
+            WireError::invalid(format!("Filter {name} needs a time in milliseconds since the epoch."))
+        })
     };
     Ok(Some(match name {
         "JOB_NAME" => JobFilter::Name(match value.strip_suffix('*') {

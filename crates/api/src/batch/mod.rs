@@ -46,20 +46,43 @@ pub(crate) async fn serve(
         }
     })?;
     *operation = route.operation.name();
+    check_payload(route.operation, body)?;
     let mut body = parse(body)?;
     route.bind(query, &mut body).map_err(|error| WireError::client(error.to_string()))?;
     dispatch(call, route.operation, body).await
 }
 
+/// Source: AWS Batch User Guide, service quotas.
+fn check_payload(operation: Operation, body: &Bytes) -> Result<(), WireError> {
+    let kib = match operation {
+        Operation::RegisterJobDefinition => 24,
+        Operation::SubmitJob => 30,
+        _ => return Ok(()),
+    };
+    if body.len() > kib * 1024 {
+        let name = operation.name();
+        return Err(WireError::invalid(format!("The payload of {name} can have at most {kib} KiB.")));
+    }
+    Ok(())
+}
+
 async fn dispatch(call: &Call, operation: Operation, body: Value) -> Result<Response, WireError> {
     match operation {
         Operation::CancelJob => answer(stop_jobs::cancel_job(call, request(body)?).await?),
-        Operation::CreateComputeEnvironment => answer(compute_environments::create(call, request(body)?).await?),
+        Operation::CreateComputeEnvironment => {
+            answer(compute_environments::create(call, request(body)?).await?)
+        }
         Operation::CreateJobQueue => answer(job_queues::create(call, request(body)?).await?),
-        Operation::DeleteComputeEnvironment => answer(compute_environments::delete(call, request(body)?).await?),
+        Operation::DeleteComputeEnvironment => {
+            answer(compute_environments::delete(call, request(body)?).await?)
+        }
         Operation::DeleteJobQueue => answer(job_queues::delete(call, request(body)?).await?),
-        Operation::DeregisterJobDefinition => answer(job_definitions::deregister(call, request(body)?).await?),
-        Operation::DescribeComputeEnvironments => answer(compute_environments::describe(call, request(body)?).await?),
+        Operation::DeregisterJobDefinition => {
+            answer(job_definitions::deregister(call, request(body)?).await?)
+        }
+        Operation::DescribeComputeEnvironments => {
+            answer(compute_environments::describe(call, request(body)?).await?)
+        }
         Operation::DescribeJobDefinitions => answer(job_definitions::describe(call, request(body)?).await?),
         Operation::DescribeJobQueues => answer(job_queues::describe(call, request(body)?).await?),
         Operation::DescribeJobs => answer(describe_jobs::describe_jobs(call, request(body)?).await?),
@@ -70,7 +93,9 @@ async fn dispatch(call: &Call, operation: Operation, body: Value) -> Result<Resp
         Operation::TagResource => answer(tags::tag(call, request(body)?).await?),
         Operation::TerminateJob => answer(stop_jobs::terminate_job(call, request(body)?).await?),
         Operation::UntagResource => answer(tags::untag(call, request(body)?).await?),
-        Operation::UpdateComputeEnvironment => answer(compute_environments::update(call, request(body)?).await?),
+        Operation::UpdateComputeEnvironment => {
+            answer(compute_environments::update(call, request(body)?).await?)
+        }
         Operation::UpdateJobQueue => answer(job_queues::update(call, request(body)?).await?),
         // Listed in docs/unsupported-operations.md; a test keeps the list true.
         Operation::CancelJobs

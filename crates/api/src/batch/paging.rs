@@ -17,7 +17,8 @@ pub(super) fn token(position: u64, question: &impl Hash) -> String {
 pub(super) fn position(token: Option<&str>, question: &impl Hash) -> Result<Option<u64>, WireError> {
     let Some(token) = token else { return Ok(None) };
     let bad = || WireError::invalid("The nextToken is not one of this request's.");
-    let bytes: [u8; 16] = URL_SAFE_NO_PAD.decode(token).ok().and_then(|b| b.try_into().ok()).ok_or_else(bad)?;
+    let bytes: [u8; 16] =
+        URL_SAFE_NO_PAD.decode(token).ok().and_then(|b| b.try_into().ok()).ok_or_else(bad)?;
     let (position, asked) = bytes.split_at(8);
     if asked != digest(question).to_be_bytes() {
         return Err(bad());

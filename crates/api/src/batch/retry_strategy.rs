@@ -15,7 +15,8 @@ const RULES_MAX: usize = 5;
 
 pub(super) fn from_wire(given: &model::RetryStrategy) -> Result<RetryStrategy, WireError> {
     let model::RetryStrategy { attempts, evaluate_on_exit } = given;
-    let attempts = attempts.ok_or_else(|| WireError::invalid("RetryAttempts must be provided with retry strategy."))?;
+    let attempts =
+        attempts.ok_or_else(|| WireError::invalid("RetryAttempts must be provided with retry strategy."))?;
     let attempts = u32::try_from(attempts).ok().filter(|attempts| (1..=10).contains(attempts));
     let attempts = attempts.ok_or_else(|| WireError::invalid("RetryAttempts must be between 1 and 10."))?;
     let rules = evaluate_on_exit.as_deref().unwrap_or_default();

@@ -123,21 +123,32 @@ fn dependency(given: model::JobDependency) -> Result<Dependency, WireError> {
         (None, Some(id)) => Ok(Dependency::Job(id)),
         (Some(NToN), Some(JobId { job, member: Member::Whole })) => Ok(Dependency::NToN(job)),
         (Some(Sequential), None) => Ok(Dependency::Sequential),
-        (None | Some(NToN), _) => Err(WireError::invalid("A dependency needs the jobId of the job that it waits for.")),
-        (Some(Sequential), Some(_)) => {
-            Err(WireError::invalid("A SEQUENTIAL dependency takes no jobId: it orders the children of this array."))
+        (None | Some(NToN), _) => {
+            Err(WireError::invalid("A dependency needs the jobId of the job that it waits for."))
         }
+        (Some(Sequential), Some(_)) => Err(WireError::invalid(
+            "A SEQUENTIAL dependency takes no jobId: it orders the children of this array.",
+        )),
     }
 }
 
 fn overrides(given: model::ContainerOverrides) -> Result<ContainerOverrides, WireError> {
-    let model::ContainerOverrides { command, environment, instance_type, memory, resource_requirements, vcpus } = given;
+    let model::ContainerOverrides {
+        command,
+        environment,
+        instance_type,
+        memory,
+        resource_requirements,
+        vcpus,
+    } = given;
     if command.as_ref().is_some_and(|command| command.iter().any(String::is_empty)) {
         return Err(WireError::invalid("An element of the command override must not be empty."));
     }
     Ok(ContainerOverrides {
         // An empty list is what SDKs send for "not given".
-        command: command.filter(|c| !c.is_empty()).map(|command| command.into_iter().map(Text::from).collect()),
+        command: command
+            .filter(|c| !c.is_empty())
+            .map(|command| command.into_iter().map(Text::from).collect()),
         environment: container_fields::environment(&environment)?,
         requirements: container_fields::requirements(&resource_requirements, vcpus, memory)?,
         instance_type: instance_type.map(Text::from),

@@ -163,11 +163,11 @@ impl Turn<'_> {
         if !ce.status.is_settled() {
             return Err(Refusal::CannotDelete(Undeletable::BeingModified));
         }
-        if self.state.job_queues.values().any(|queue| queue.environments.contains(arn)) {
-            return Err(Refusal::CannotDelete(Undeletable::InUse));
-        }
         if ce.enabled {
             return Err(Refusal::CannotDelete(Undeletable::NotDisabled));
+        }
+        if self.state.job_queues.values().any(|queue| queue.environments.contains(arn)) {
+            return Err(Refusal::CannotDelete(Undeletable::InUse));
         }
         self.put_compute_environment(ComputeEnvironment {
             status: Status::Deleting,

@@ -81,7 +81,9 @@ fn statement(query: &JobQuery) -> (String, Vec<Value>) {
         Some(JobFilter::Name(Pattern::Prefix(prefix))) => {
             and("substr(name, 1, ?) = ? COLLATE NOCASE", starts_with(prefix));
         }
-        Some(JobFilter::Definition(DefinitionFilter::Revision(arn))) => and("definition = ?", vec![text(arn)]),
+        Some(JobFilter::Definition(DefinitionFilter::Revision(arn))) => {
+            and("definition = ?", vec![text(arn)])
+        }
         Some(JobFilter::Definition(DefinitionFilter::Family(family))) => {
             and("substr(definition, 1, ?) = ?", starts_with(&format!("{family}:")));
         }

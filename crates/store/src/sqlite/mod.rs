@@ -105,9 +105,11 @@ impl SqliteStore {
             Err(source) => return Err(OpenError::Create { path: path.to_owned(), source }),
         };
         let failed = |source| OpenError::Open { path: path.to_owned(), source };
-        let mut connection =
-            Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)
-                .map_err(failed)?;
+        let mut connection = Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        )
+        .map_err(failed)?;
         let mut created = created;
         match pragma(&connection, "application_id").map_err(failed)? {
             APPLICATION_ID => match pragma(&connection, "user_version").map_err(failed)? {
@@ -199,11 +201,15 @@ fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<()>
         Change::Put(Record::ComputeEnvironment(ce)) => {
             put_resource(kind::COMPUTE_ENVIRONMENT, &ce.arn, record::encode(&**ce))
         }
-        Change::Put(Record::JobQueue(queue)) => put_resource(kind::JOB_QUEUE, &queue.arn, record::encode(&**queue)),
+        Change::Put(Record::JobQueue(queue)) => {
+            put_resource(kind::JOB_QUEUE, &queue.arn, record::encode(&**queue))
+        }
         Change::Put(Record::JobDefinition(definition)) => {
             put_resource(kind::JOB_DEFINITION, &definition.arn, record::encode(&**definition))
         }
-        Change::Put(Record::Instance(host)) => put_resource(kind::INSTANCE, &host.instance_id, record::encode(&**host)),
+        Change::Put(Record::Instance(host)) => {
+            put_resource(kind::INSTANCE, &host.instance_id, record::encode(&**host))
+        }
         Change::Put(Record::Job(job)) => {
             let sql = "INSERT INTO job (sequence, id, queue, status, name, definition, created_at, body)
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)

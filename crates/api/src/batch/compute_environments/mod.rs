@@ -8,10 +8,12 @@
 mod update;
 mod validate;
 
-use fornada_core::arn::Scope;
+use fornada_core::arn::{Arn, Scope, name_of};
 use fornada_core::refusal::Refusal;
 use fornada_core::resource::Status;
 use fornada_core::resource::compute_environment::{ComputeEnvironment, Platform, Specification};
+use fornada_core::resource::tags::Tags;
+use fornada_core::state::State;
 use fornada_core::text::Document;
 use fornada_model::batch as model;
 
@@ -28,44 +30,12 @@ pub(crate) async fn create(
     call: &Call,
     request: model::CreateComputeEnvironmentRequest,
 ) -> Result<model::CreateComputeEnvironmentResponse, WireError> {
-    let model::CreateComputeEnvironmentRequest {
-        compute_environment_name: name,
-        compute_resources,
-        context,
-        ecs_settings,
-        eks_configuration,
-        service_role,
-        state,
-        tags,
-        r#type,
-        unmanaged_vcpus,
-    } = request;
-    require(is_name(&name), "Compute Environment name should match a valid pattern.")?;
-    let enabled = state != Some(model::CEState::Disabled);
-    require(enabled, "Compute Environment must be created in ENABLED state.")?;
-    let role_given = service_role.filter(|role| !role.is_empty());
-    let detail = model::ComputeEnvironmentDetail {
-        container_orchestration_type: Some(match eks_configuration {
-            Some(_) => model::OrchestrationType::Eks,
-            None => model::OrchestrationType::Ecs,
-        }),
-        compute_resources,
-        context,
-        ecs_settings,
-        eks_configuration,
-        service_role: role_given.or_else(|| default_role(&call.scope, r#type)),
-        r#type: Some(r#type),
-        unmanaged_vcpus,
-        ..Default::default()
-    };
-    validate::check(&detail, &call.scope)?;
-    let tags = tags::checked(tags)?;
-    let arn = call.scope.resolve(KIND, &name);
-    let given = specification(arn.clone(), enabled, &detail)?;
+    let (given, tags) = checked(request, &call.scope)?;
+    let arn = given.arn.clone();
     call.app.engine.decide(move |turn| turn.create_compute_environment(given, tags)).await??;
     Ok(model::CreateComputeEnvironmentResponse {
+        compute_environment_name: Some(name_of(&arn).to_owned()),
         compute_environment_arn: Some(arn.into()),
-        compute_environment_name: Some(name),
     })
 }
 
@@ -97,8 +67,7 @@ pub(super) async fn describe(
     let model::DescribeComputeEnvironmentsRequest { compute_environments: names, max_results, next_token } =
         request;
     let (scope, selection) = (call.scope.clone(), Selection { names, max_results, next_token });
-    let select =
-        move |state: &fornada_core::state::State| selection.of(state.compute_environments(), &scope, KIND);
+    let select = move |state: &State| selection.of(state.compute_environments(), &scope, KIND);
     let (page, next_token) = call.app.engine.read(select).await??;
     let details = page.iter().map(|ce| described(ce, &call.scope)).collect::<Result<_, _>>()?;
     Ok(model::DescribeComputeEnvironmentsResponse { compute_environments: Some(details), next_token })
@@ -114,6 +83,45 @@ pub(super) async fn delete(
     Ok(model::DeleteComputeEnvironmentResponse {})
 }
 
+/// A new environment as the engine takes it.
+fn checked(
+    request: model::CreateComputeEnvironmentRequest,
+    scope: &Scope,
+) -> Result<(Specification, Tags), WireError> {
+    let model::CreateComputeEnvironmentRequest {
+        compute_environment_name: name,
+        compute_resources,
+        context,
+        ecs_settings,
+        eks_configuration,
+        service_role,
+        state,
+        tags,
+        r#type,
+        unmanaged_vcpus,
+    } = request;
+    require(is_name(&name), "Compute Environment name should match a valid pattern.")?;
+    let enabled = state != Some(model::CEState::Disabled);
+    require(enabled, "Compute Environment must be created in ENABLED state.")?;
+    let role_given = service_role.filter(|role| !role.is_empty());
+    let detail = model::ComputeEnvironmentDetail {
+        container_orchestration_type: Some(match eks_configuration {
+            Some(_) => model::OrchestrationType::Eks,
+            None => model::OrchestrationType::Ecs,
+        }),
+        compute_resources,
+        context,
+        ecs_settings,
+        eks_configuration,
+        service_role: role_given.or_else(|| default_role(scope, r#type)),
+        r#type: Some(r#type),
+        unmanaged_vcpus,
+        ..Default::default()
+    };
+    validate::check(&detail, scope)?;
+    Ok((specification(scope.resolve(KIND, &name), enabled, &detail)?, tags::checked(tags)?))
+}
+
 /// The service-linked role that a MANAGED environment has when none is given.
 fn default_role(scope: &Scope, r#type: model::CEType) -> Option<String> {
     let (partition, account) = (scope.partition(), &scope.account);
@@ -124,7 +132,7 @@ fn default_role(scope: &Scope, r#type: model::CEType) -> Option<String> {
 
 /// For the engine; `detail` has been checked.
 fn specification(
-    arn: fornada_core::arn::Arn,
+    arn: Arn,
     enabled: bool,
     detail: &model::ComputeEnvironmentDetail,
 ) -> Result<Specification, WireError> {
@@ -165,4 +173,53 @@ fn described(ce: &ComputeEnvironment, scope: &Scope) -> Result<model::ComputeEnv
         uuid: Some(ce.uuid.clone().into()),
         ..stored(ce)?
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fornada_core::time::Timestamp;
+    use fornada_core::turn::Turn;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn an_environment_is_described_as_it_was_asked_for() {
+        let scope = Scope { region: "eu-west-1".into(), account: "000000000000".into() };
+        let fargate =
+            json!({ "type": "FARGATE", "maxvCpus": 8, "securityGroupIds": ["b", "a"], "subnets": [] });
+        let asked = json!({ "computeEnvironmentName": "ce", "type": "MANAGED", "computeResources": fargate });
+        let mut state = State::default();
+        let mut turn = Turn::begin(&mut state, Timestamp::default(), 0);
+        let (given, tags) = checked(serde_json::from_value(asked.clone()).unwrap(), &scope).unwrap();
+        assert_eq!((given.platform, given.max_vcpus), (Platform::Fargate, Some(8)));
+        turn.create_compute_environment(given, tags).unwrap();
+        let record = turn.state().compute_environments().values().next().unwrap();
+        let uuid = record.uuid.as_str();
+        let want = json!({
+            "computeEnvironmentArn": "arn:aws:batch:eu-west-1:000000000000:compute-environment/ce",
+            "computeEnvironmentName": "ce",
+            "computeResources": fargate,
+            "containerOrchestrationType": "ECS",
+            "ecsClusterArn": format!("arn:aws:ecs:eu-west-1:000000000000:cluster/AWSBatch-ce-{uuid}"),
+            "serviceRole":
+                "arn:aws:iam::000000000000:role/aws-service-role/batch.amazonaws.com/AWSServiceRoleForBatch",
+            "state": "ENABLED",
+            "status": "CREATING",
+            "statusReason": "ComputeEnvironment Healthy",
+            "tags": {},
+            "type": "MANAGED",
+            "uuid": uuid,
+        });
+        assert_eq!(serde_json::to_value(described(record, &scope).unwrap()).unwrap(), want);
+
+        let refused = |member: &str, value: Value| {
+            let mut asked = asked.clone();
+            asked[member] = value;
+            checked(serde_json::from_value(asked).unwrap(), &scope).map(drop).unwrap_err().message
+        };
+        let disabled = "Compute Environment must be created in ENABLED state.";
+        assert_eq!(refused("state", json!("DISABLED")), disabled);
+        let name = "Compute Environment name should match a valid pattern.";
+        assert_eq!(refused("computeEnvironmentName", json!("a/b")), name);
+    }
 }

@@ -213,7 +213,7 @@ fn check_size(asked: &Requirements, platform: model::PlatformCapability) -> Resu
         }
     } else if milli_vcpus < 1000 {
         return Err(container_fields::too_few_vcpus(milli_vcpus));
-    } else if milli_vcpus % 1000 != 0 {
+    } else if !milli_vcpus.is_multiple_of(1000) {
         return Err(WireError::invalid(format!("vCPU must be a whole number, got {vcpus}.")));
     }
     Ok(())
