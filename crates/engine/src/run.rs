@@ -42,7 +42,7 @@ pub struct Ports {
 #[derive(Debug, thiserror::Error)]
 pub enum Fatal {
     /// Changes could not be made durable. Nothing of them was acknowledged.
-    #[error("cannot commit: {0}")]
+    #[error("cannot commit")]
     Commit(#[source] store::Error),
     /// A bug: an invariant did not hold.
     #[error("the engine panicked; this is a bug")]
@@ -134,17 +134,17 @@ impl Decider {
             turn.resume();
             None
         })];
-        loop {
-            // Deciding waits for room at the committer: meanwhile inputs gather, and the next batch is the larger for it.
-            let Ok(slot) = batches.reserve().await else { return };
-            let batch = self.turn(&mut waiting);
-            slot.send(batch);
-
-            tokio::select! {
-                biased;
-                taken = inputs.recv_many(&mut waiting, TURN_MAX) => if taken == 0 { return },
-                () = self.until_next_timer() => {}
+        // Inputs are taken only when there is room at the committer: until then they gather, and the batch is the larger for it.
+        while let Ok(slot) = batches.reserve().await {
+            if waiting.is_empty() {
+                tokio::select! {
+                    biased;
+                    () = batches.closed() => return, // a failed commit ends the loop at once, not at the next input
+                    taken = inputs.recv_many(&mut waiting, TURN_MAX) => if taken == 0 { return },
+                    () = self.until_next_timer() => {}
+                }
             }
+            slot.send(self.turn(&mut waiting));
         }
     }
 

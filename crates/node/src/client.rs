@@ -62,6 +62,7 @@ impl Client {
             orders: receiver,
             overflow: overflow.clone(),
             on_observation,
+            is_leaving: false,
         };
         let task = tokio::spawn(link.stay_connected()).abort_handle();
         Client { orders, overflow, task }
@@ -100,6 +101,8 @@ struct Link<F> {
     orders: mpsc::Receiver<Order>,
     overflow: Arc<Notify>,
     on_observation: F,
+    /// The node was told to exit, so its end is no surprise.
+    is_leaving: bool,
 }
 
 /// How a connection ended.
@@ -122,8 +125,8 @@ impl<F: FnMut(Observation) + Send> Link<F> {
                         self.dir.display()
                     );
                 }
-                Ok(End::Closed) => tracing::warn!("the node closed the connection"),
-                Ok(End::Refused { .. }) => {}
+                Ok(End::Closed) if !self.is_leaving => tracing::warn!("the node closed the connection"),
+                Ok(End::Closed | End::Refused { .. }) => {}
                 Err(error) => tracing::debug!(%error, "no connection to the node"),
             }
             let retry = tokio::time::sleep(wait);
@@ -154,7 +157,7 @@ impl<F: FnMut(Observation) + Send> Link<F> {
         while self.orders.try_recv().is_ok() {} // decided before this connection was known
         first.into_iter().for_each(&mut self.on_observation);
 
-        let Link { orders, overflow, on_observation, .. } = self;
+        let Link { orders, overflow, on_observation, is_leaving, .. } = self;
         let write = async {
             let mut waiting = Vec::new(); // for the end of this connection
             while let Some(order) = orders.recv().await {
@@ -165,6 +168,7 @@ impl<F: FnMut(Observation) + Send> Link<F> {
                         }
                     }
                     Order::Shutdown { stop_jobs, done } => {
+                        *is_leaving = true;
                         protocol::write(&mut writer, &Request::Shutdown { stop_jobs }).await?;
                         waiting.extend(stop_jobs.then_some(done));
                     }

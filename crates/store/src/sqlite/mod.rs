@@ -104,7 +104,10 @@ impl SqliteStore {
             Err(exists) if exists.kind() == std::io::ErrorKind::AlreadyExists => false,
             Err(source) => return Err(OpenError::Create { path: path.to_owned(), source }),
         };
-        let failed = |source| OpenError::Open { path: path.to_owned(), source };
+        let failed = |source: rusqlite::Error| match source.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase) => OpenError::Foreign { path: path.to_owned() },
+            _ => OpenError::Open { path: path.to_owned(), source },
+        };
         let mut connection = Connection::open_with_flags(
             path,
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
