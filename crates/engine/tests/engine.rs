@@ -104,7 +104,12 @@ impl World {
         let clock = ManualClock::default();
         let mut seed = 0;
         let engine = Engine::start(Ports {
-            store: Box::new(HeldStore { hold: hold.clone(), arrived, verdicts: awaited, durable: durable.clone() }),
+            store: Box::new(HeldStore {
+                hold: hold.clone(),
+                arrived,
+                verdicts: awaited,
+                durable: durable.clone(),
+            }),
             backend: Box::new(Recorder { durable: durable.clone(), performed: sender }),
             clock: Box::new(clock.clone()),
             entropy: Box::new(move || {
@@ -321,9 +326,21 @@ async fn a_panic_stops_the_engine_and_nobody_hangs() {
     assert!(is_pending(before.as_mut()).await);
     world.held().await;
     let (for_wrong, for_after) = (handle.clone(), handle.clone());
-    let wrong = tokio::spawn(async move { for_wrong.decide(|_| if true { panic!("on purpose") }).await });
+    let wrong = tokio::spawn(async move {
+        for_wrong
+            .decide(|_| {
+                if true {
+                    panic!("on purpose")
+                }
+            })
+            .await
+    });
     let after = tokio::spawn(async move { for_after.decide(register("after")).await });
-    assert_eq!(within(wrong).await.unwrap(), Err(Unavailable::Stopped), "the commit in flight holds nobody up");
+    assert_eq!(
+        within(wrong).await.unwrap(),
+        Err(Unavailable::Stopped),
+        "the commit in flight holds nobody up"
+    );
     assert_eq!(within(after).await.unwrap(), Err(Unavailable::Stopped));
     world.release();
     assert_eq!(within(before).await, Ok(()), "what was decided before is committed and acknowledged");

@@ -1,0 +1,272 @@
+//! The front door over a real engine: which operations there are, and what every error carries.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use fornada_api::access_keys::AccessKeys;
+use fornada_api::app::{App, Auth};
+use fornada_api::{defaults, front};
+use fornada_core::arn::Scope;
+use fornada_core::attempt::Action;
+use fornada_core::job::Job;
+use fornada_core::record::{Change, Record};
+use fornada_core::text::Text;
+use fornada_engine::port::backend::Backend;
+use fornada_engine::port::clock::SystemClock;
+use fornada_engine::port::log::{self, GroupInfo, LogReader, Page, ReadRequest, StreamInfo, StreamName};
+use fornada_engine::port::store::{self, JobIndex, JobQuery, Store};
+use fornada_engine::{Engine, Ports};
+use fornada_model::{batch, logs};
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tower::ServiceExt;
+
+/// Accepts everything and keeps nothing.
+struct Nothing;
+
+impl Store for Nothing {
+    fn load(&mut self) -> Result<Vec<Record>, store::Error> {
+        Ok(Vec::new())
+    }
+
+    fn commit(&mut self, _: &[Change]) -> Result<(), store::Error> {
+        Ok(())
+    }
+}
+
+impl Backend for Nothing {
+    fn perform(&self, _: Vec<Action>) {}
+}
+
+impl JobIndex for Nothing {
+    fn list_jobs(&self, _: &JobQuery) -> Result<Vec<Arc<Job>>, store::Error> {
+        Ok(Vec::new())
+    }
+}
+
+impl LogReader for Nothing {
+    fn groups(&self, _: &Scope) -> Result<Vec<GroupInfo>, log::Error> {
+        Ok(Vec::new())
+    }
+
+    fn stream_names(&self, _: &Scope, _: &str, _: &str) -> Result<Vec<Text>, log::Error> {
+        Err(log::Error::NoSuchGroup)
+    }
+
+    fn stream_info(&self, _: &StreamName) -> Result<StreamInfo, log::Error> {
+        Err(log::Error::NoSuchGroup)
+    }
+
+    fn read(&self, _: &StreamName, _: &ReadRequest) -> Result<Page, log::Error> {
+        Err(log::Error::NoSuchGroup)
+    }
+}
+
+/// A server with the default environment and queue, as it is after its first start.
+async fn server(auth: Auth) -> Router {
+    let mut seed = 0;
+    let engine = Engine::start(Ports {
+        store: Box::new(Nothing),
+        backend: Box::new(Nothing),
+        clock: Box::new(SystemClock),
+        entropy: Box::new(move || {
+            seed += 1;
+            seed
+        }),
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let app = Arc::new(App {
+        engine: engine.unwrap().handle(),
+        jobs: Arc::new(Nothing),
+        logs: Arc::new(Nothing),
+        keys: AccessKeys::load_or_create(&dir.path().join("keys"), "000000000000").unwrap(),
+        auth,
+        region: "us-east-1".into(),
+        account_id: "000000000000".into(),
+        clock: Box::new(SystemClock),
+    });
+    defaults::create(&app, true).await.unwrap();
+    front::router(app)
+}
+
+/// An answer, with its body read.
+struct Answer {
+    status: StatusCode,
+    request_id: Option<String>,
+    error_type: Option<String>,
+    body: String,
+}
+
+async fn ask(server: &Router, request: Request<Body>) -> Answer {
+    let response: Response<Body> = server.clone().oneshot(request).await.unwrap();
+    let header = |name: &str| Some(response.headers().get(name)?.to_str().unwrap().to_owned());
+    let (status, request_id, error_type) =
+        (response.status(), header("x-amzn-requestid"), header("x-amzn-errortype"));
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    Answer { status, request_id, error_type, body: String::from_utf8(body.to_vec()).unwrap() }
+}
+
+impl Answer {
+    /// The message of an error, which must be whole: a status, a type in header and body, a request id.
+    #[track_caller]
+    fn error(&self) -> String {
+        assert!(self.status.is_client_error(), "{} {}", self.status, self.body);
+        let body: Value = serde_json::from_str(&self.body).unwrap();
+        let error_type = self.error_type.as_deref().unwrap_or_default();
+        assert!(error_type.ends_with("Exception"), "{error_type:?}");
+        assert_eq!(body["__type"], error_type);
+        assert_eq!(self.request_id.as_deref().map(str::len), Some(36), "{:?}", self.request_id);
+        let message = body["message"].as_str().unwrap_or_default();
+        assert!(!message.is_empty(), "{body}");
+        message.to_owned()
+    }
+
+    fn is_unsupported(&self) -> bool {
+        if self.status.is_success() {
+            assert!(self.request_id.is_some() && self.error_type.is_none());
+            return false;
+        }
+        self.error().contains("does not support")
+    }
+}
+
+fn request(method: &str, path: &str, body: &str) -> Request<Body> {
+    Request::builder().method(method).uri(path).body(Body::from(body.to_owned())).unwrap()
+}
+
+fn to_batch(operation: batch::Operation) -> Request<Body> {
+    let uri = operation.uri();
+    let path = uri.split_once('{').map_or(uri.to_owned(), |(prefix, _)| format!("{prefix}x"));
+    request(operation.method(), &path, "{}")
+}
+
+fn to_logs(target: &str) -> Request<Body> {
+    let mut request = request("POST", "/", "{}");
+    request.headers_mut().insert("x-amz-target", target.parse().unwrap());
+    request
+}
+
+/// The names listed in `docs/unsupported-operations.md` under a heading.
+fn documented(heading: &str) -> BTreeSet<String> {
+    let page = include_str!("../../../docs/unsupported-operations.md");
+    let (_, section) = page.split_once(&format!("## {heading}\n")).unwrap();
+    let section = section.split("\n## ").next().unwrap();
+    section.lines().filter_map(|line| Some(line.strip_prefix("- `")?.strip_suffix('`')?.to_owned())).collect()
+}
+
+#[tokio::test]
+async fn what_is_unsupported_is_what_the_documentation_lists() {
+    let server = server(Auth::None).await;
+    let mut refused = BTreeSet::new();
+    for &operation in batch::Operation::ALL {
+        if ask(&server, to_batch(operation)).await.is_unsupported() {
+            refused.insert(operation.name().to_owned());
+        }
+    }
+    assert_eq!(refused, documented("AWS Batch"));
+
+    let mut refused = BTreeSet::new();
+    for &operation in logs::Operation::ALL {
+        let target = format!("{}.{}", logs::TARGET_PREFIX, operation.name());
+        if ask(&server, to_logs(&target)).await.is_unsupported() {
+            refused.insert(operation.name().to_owned());
+        }
+    }
+    assert_eq!(refused, documented("Amazon CloudWatch Logs"));
+}
+
+#[tokio::test]
+async fn what_means_no_operation_is_refused() {
+    let server = server(Auth::None).await;
+    let cases = [
+        (request("POST", "/v1/nothing", "{}"), 404, "UnknownOperationException"),
+        (request("GET", "/", ""), 404, "UnknownOperationException"),
+        (request("GET", "/v1/submitjob", ""), 405, "MethodNotAllowedException"),
+        (request("PUT", "/v1/tags/x", "{}"), 405, "MethodNotAllowedException"),
+        (request("POST", "/v1/submitjob", "{"), 400, "SerializationException"),
+        (request("POST", "/v1/submitjob", "[]"), 400, "ClientException"),
+        (request("POST", "/v1/submitjob", &"x".repeat(2 << 20)), 413, "RequestEntityTooLargeException"),
+        (to_logs("Logs_20140328.Nothing"), 400, "UnknownOperationException"),
+        (to_logs("Other.GetLogEvents"), 400, "UnknownOperationException"),
+        (to_logs(""), 400, "UnknownOperationException"),
+    ];
+    for (request, status, error_type) in cases {
+        let what = format!("{} {} {:?}", request.method(), request.uri(), request.headers());
+        let answer = ask(&server, request).await;
+        answer.error();
+        assert_eq!(
+            (answer.status.as_u16(), answer.error_type.as_deref()),
+            (status, Some(error_type)),
+            "{what}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_signature_for_one_service_does_not_open_the_other() {
+    let server = server(Auth::None).await;
+    let signed_for = |service: &str, mut request: Request<Body>| {
+        let authorization = format!(
+            "AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/20261121/us-east-1/{service}/aws4_request, \
+             SignedHeaders=host;x-amz-date;x-amz-target, Signature={}",
+            "0".repeat(64)
+        );
+        let headers = request.headers_mut();
+        headers.insert("authorization", authorization.parse().unwrap());
+        headers.insert("x-amz-date", "20261121T000000Z".parse().unwrap());
+        headers.insert("host", "localhost".parse().unwrap());
+        request
+    };
+    let describe_queues = || to_batch(batch::Operation::DescribeJobQueues);
+    let describe_groups = || to_logs("Logs_20140328.DescribeLogGroups");
+    for (service, request, want) in [
+        ("logs", describe_queues(), Some("batch")),
+        ("s3", describe_queues(), Some("batch")),
+        ("batch", describe_groups(), Some("logs")),
+        ("batch", describe_queues(), None),
+        ("logs", describe_groups(), None),
+    ] {
+        let answer = ask(&server, signed_for(service, request)).await;
+        match want {
+            Some(want) => {
+                let message = format!("Credential should be scoped to correct service: '{want}'. ");
+                assert_eq!(answer.error(), message);
+                assert_eq!(answer.status, StatusCode::FORBIDDEN);
+                assert_eq!(answer.error_type.as_deref(), Some("InvalidSignatureException"));
+            }
+            None => assert_eq!(answer.status, StatusCode::OK, "{}", answer.body),
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_but_health_and_metrics_is_open_without_a_signature() {
+    let server = server(Auth::SigV4).await;
+    for &operation in batch::Operation::ALL {
+        let answer = ask(&server, to_batch(operation)).await;
+        assert_eq!((answer.status.as_u16(), &*answer.error()), (403, "Missing Authentication Token"));
+    }
+    assert_eq!(ask(&server, to_logs("Logs_20140328.GetLogEvents")).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(ask(&server, request("POST", "/v1/nothing", "")).await.status, StatusCode::FORBIDDEN);
+
+    let answer = ask(&server, request("GET", "/healthz", "")).await;
+    assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "ok\n"));
+    let answer = ask(&server, request("GET", "/readyz", "")).await;
+    assert_eq!((answer.status, &*answer.body), (StatusCode::OK, "ready\n"));
+    let answer = ask(&server, request("GET", "/metrics", "")).await;
+    assert_eq!(answer.status, StatusCode::OK);
+    for line in [
+        "fornada_jobs{status=\"RUNNING\"} 0",
+        "fornada_running_attempts 0",
+        "fornada_requests_total{operation=\"unknown\",error=\"MissingAuthenticationTokenException\"}",
+        "fornada_request_seconds_count",
+        "fornada_store_commits_total",
+    ] {
+        assert!(answer.body.contains(line), "{line} is not in\n{}", answer.body);
+    }
+    assert!(answer.body.ends_with("# EOF\n"));
+}

@@ -1,0 +1,362 @@
+//! The embedded store on a real disk, also a full one.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use fornada_core::arn::Scope;
+use fornada_core::attempt::Host;
+use fornada_core::id::Uuid;
+use fornada_core::job::{Execution, Job, JobStatus};
+use fornada_core::quantity::Resources;
+use fornada_core::record::{Change, Record};
+use fornada_core::resource::compute_environment::ComputeEnvironment;
+use fornada_core::resource::job_definition::JobDefinition;
+use fornada_core::resource::job_queue::JobQueue;
+use fornada_core::text::Text;
+use fornada_core::time::Timestamp;
+use fornada_core::turn::Key;
+use fornada_engine::port::store::{DefinitionFilter, JobFilter, JobIndex, JobQuery, Pattern, Store};
+use fornada_store::sqlite::{SqliteIndex, SqliteStore};
+use rusqlite::Connection;
+
+/// A record with every member set: the golden form that `fornada-core` keeps of it.
+fn golden<T: for<'b> minicbor::Decode<'b, ()>>(name: &str) -> T {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../core/tests/golden/{name}.v1.hex"));
+    let digits = fs::read_to_string(&path).unwrap().replace('\n', "");
+    let byte = |at| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+    let body: Vec<u8> = (0..digits.len()).step_by(2).map(byte).collect();
+    minicbor::decode(&body).unwrap()
+}
+
+/// A job that was submitted as number `sequence`.
+fn job(sequence: u64) -> Job {
+    Job { sequence, id: Uuid::from_u128(u128::from(sequence) + 1), ..golden("job") }
+}
+
+fn put(job: Job) -> Change {
+    Change::Put(Record::Job(Arc::new(job)))
+}
+
+fn open(path: &Path) -> SqliteStore {
+    SqliteStore::open(path).unwrap().0
+}
+
+fn temporary() -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("store.db");
+    (dir, path)
+}
+
+/// Records in a form that can be compared, in whatever order they came.
+fn sorted(records: &[Record]) -> Vec<String> {
+    let mut all: Vec<String> = records.iter().map(|record| format!("{record:?}")).collect();
+    all.sort_unstable();
+    all
+}
+
+/// The jobs in the store.
+fn sequences(store: &mut SqliteStore) -> Vec<u64> {
+    let sequence = |record: &Record| match record {
+        Record::Job(job) => job.sequence,
+        other => panic!("{other:?}"),
+    };
+    store.load().unwrap().iter().map(sequence).collect()
+}
+
+/// A later form of a record, and its key. A new kind of record does not compile here.
+fn successor(record: &Record) -> (Record, Key) {
+    let failed = |execution: &Execution| Execution { status: JobStatus::Failed, ..execution.clone() };
+    match record {
+        Record::ComputeEnvironment(ce) => {
+            let next = ComputeEnvironment { enabled: !ce.enabled, ..(**ce).clone() };
+            (Record::ComputeEnvironment(Arc::new(next)), Key::ComputeEnvironment(ce.arn.clone()))
+        }
+        Record::JobQueue(queue) => {
+            let next = JobQueue { priority: queue.priority + 1, ..(**queue).clone() };
+            (Record::JobQueue(Arc::new(next)), Key::JobQueue(queue.arn.clone()))
+        }
+        Record::JobDefinition(definition) => {
+            let next = JobDefinition { active: !definition.active, ..(**definition).clone() };
+            let key = Key::JobDefinition(definition.family_arn(), definition.revision);
+            (Record::JobDefinition(Arc::new(next)), key)
+        }
+        Record::Job(job) => {
+            let next = Job { execution: failed(&job.execution), ..(**job).clone() };
+            (Record::Job(Arc::new(next)), Key::Job(job.id))
+        }
+        Record::Child(parent, index, child) => {
+            (Record::Child(*parent, *index, Arc::new(failed(child))), Key::Child(*parent, *index))
+        }
+        Record::Instance(host) => {
+            let next = Host { capacity: Resources::default(), ..(**host).clone() };
+            (Record::Instance(Arc::new(next)), Key::Instance(host.instance_id.clone()))
+        }
+    }
+}
+
+#[test]
+fn every_kind_of_record_is_kept_replaced_and_deleted() {
+    let (_dir, path) = temporary();
+    let records = vec![
+        Record::ComputeEnvironment(Arc::new(golden("compute_environment"))),
+        Record::JobQueue(Arc::new(golden("job_queue"))),
+        Record::JobDefinition(Arc::new(golden("job_definition"))),
+        Record::Job(Arc::new(golden("job"))),
+        Record::Child(Uuid::from_u128(7), 9999, Arc::new(golden("child"))),
+        Record::Instance(Arc::new(golden("instance"))),
+    ];
+    let (mut successors, keys): (Vec<Record>, Vec<Key>) = records.iter().map(successor).unzip();
+    for records in [&records, &successors] {
+        let changes: Vec<Change> = records.iter().cloned().map(Change::Put).collect();
+        open(&path).commit(&changes).unwrap();
+        assert_eq!(sorted(&open(&path).load().unwrap()), sorted(records));
+    }
+    for key in keys {
+        successors.remove(0);
+        // Deleting what is not there does no harm.
+        open(&path).commit(&[Change::Delete(key.clone()), Change::Delete(key.clone())]).unwrap();
+        assert_eq!(sorted(&open(&path).load().unwrap()), sorted(&successors), "{key:?}");
+    }
+}
+
+#[test]
+fn a_transaction_is_all_or_nothing() {
+    let (_dir, path) = temporary();
+    let mut store = open(&path);
+    store.commit(&[put(job(1))]).unwrap();
+    // Two jobs of one id cannot be: the second row is refused when the first is written already.
+    let twin = Job { sequence: 3, ..job(2) };
+    store.commit(&[put(job(2)), put(twin)]).unwrap_err();
+    assert_eq!(sequences(&mut store), [1]);
+    assert_eq!(sequences(&mut open(&path)), [1]);
+}
+
+/// A file system of half a megabyte, unmounted when dropped.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    /// `None`, and a line that says why, where it cannot be mounted.
+    fn mount() -> Option<SmallDisk> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        let done = mount.args(["-t", "tmpfs", "-o", "size=512k", "tmpfs"]).arg(dir.path()).output();
+        if !done.as_ref().is_ok_and(|done| done.status.success()) {
+            eprintln!("skipped: a full disk takes a tmpfs, which only root can mount: {done:?}");
+            return None;
+        }
+        Some(SmallDisk(dir))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        drop(Command::new("umount").arg("--lazy").arg(self.0.path()).status());
+    }
+}
+
+#[test]
+fn a_full_disk_loses_nothing_that_was_acknowledged() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let path = disk.0.path().join("store.db");
+    let ballast = disk.0.path().join("ballast");
+    fs::write(&ballast, vec![0; 128 * 1024]).unwrap();
+    let mut store = open(&path);
+    let mut acknowledged = Vec::new();
+    // Each transaction writes two jobs: half of one would show.
+    let error = (0..1000).step_by(2).find_map(|sequence| {
+        let refused = store.commit(&[put(job(sequence)), put(job(sequence + 1))]).err();
+        if refused.is_none() {
+            acknowledged.extend([sequence, sequence + 1]);
+        }
+        refused
+    });
+    let error = error.expect("the disk is smaller than a thousand jobs").to_string();
+    assert!(error.starts_with("the disk is full: free some space") && !error.contains('\n'), "{error}");
+    assert!(!acknowledged.is_empty());
+    drop(store);
+
+    fs::remove_file(ballast).unwrap();
+    let mut store = open(&path);
+    assert_eq!(sequences(&mut store), acknowledged, "what was acknowledged, and nothing else");
+    store.commit(&[put(job(5000))]).unwrap();
+    acknowledged.push(5000);
+    assert_eq!(sequences(&mut open(&path)), acknowledged);
+}
+
+#[test]
+fn a_file_that_is_not_ours_is_refused_in_one_sentence_and_left_alone() {
+    const FOREIGN: &str = "is not a Fornada store";
+    const NEWER: &str = "was written by a newer version of Fornada (store version 7, this one reads up to 1): use that version";
+    type Write = fn(&Path);
+    let cases: [(&str, Write, &str); 4] = [
+        (
+            "a later version",
+            |path| {
+                drop(open(path));
+                Connection::open(path).unwrap().pragma_update(None, "user_version", 7).unwrap();
+            },
+            NEWER,
+        ),
+        (
+            "somebody's tables",
+            |path| Connection::open(path).unwrap().execute_batch("CREATE TABLE t (x)").unwrap(),
+            FOREIGN,
+        ),
+        (
+            "somebody's application id",
+            |path| Connection::open(path).unwrap().pragma_update(None, "application_id", 42).unwrap(),
+            FOREIGN,
+        ),
+        ("no database", |path| fs::write(path, "Dear diary, ".repeat(100)).unwrap(), FOREIGN),
+    ];
+    for (name, write, want) in cases {
+        let (_dir, path) = temporary();
+        write(&path);
+        let before = fs::read(&path).unwrap();
+        let error = SqliteStore::open(&path).err().unwrap_or_else(|| panic!("{name} was opened"));
+        assert_eq!(error.to_string(), format!("{} {want}", path.display()), "{name}");
+        assert_eq!(fs::read(&path).unwrap(), before, "{name}");
+    }
+}
+
+#[test]
+fn a_new_store_is_private_and_known_to_be_new() {
+    let is_new = |path: &Path| SqliteStore::open(path).unwrap().1;
+    let (_dir, path) = temporary();
+    assert!(is_new(&path));
+    assert!(!is_new(&path));
+
+    let (_dir, path) = temporary();
+    fs::write(&path, "").unwrap();
+    assert!(is_new(&path), "an empty file is the trace of a first start that was cut short");
+    assert!(!is_new(&path));
+
+    let (_dir, path) = temporary();
+    let mut store = open(&path);
+    store.commit(&[put(job(1))]).unwrap();
+    for suffix in ["", "-wal", "-shm"] {
+        let file = format!("{}{suffix}", path.display());
+        assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600, "{file}");
+    }
+}
+
+#[test]
+fn a_list_shows_a_commit_as_soon_as_it_is_durable() {
+    let (_dir, path) = temporary();
+    let mut store = open(&path);
+    let index = SqliteIndex::new(&path);
+    let query = JobQuery { queue: job(1).queue, ..query() };
+    for sequence in 1..=3 {
+        store.commit(&[put(job(sequence))]).unwrap();
+        let listed = index.list_jobs(&query).unwrap();
+        assert_eq!(*listed[0], job(sequence));
+        assert_eq!(listed.len() as u64, sequence);
+    }
+}
+
+/// Six jobs of queue `q`, and one of queue `other` after each.
+fn listed() -> (tempfile::TempDir, SqliteIndex) {
+    use JobStatus::{Failed, Runnable, Running};
+    let (dir, path) = temporary();
+    let jobs = [
+        ("render_1", "cut:1", Running, 100),
+        ("renderX1", "cut:2", Running, 200),
+        ("RENDER_2", "cut:12", Failed, 300),
+        ("100%", "cut-long:1", Runnable, 400),
+        ("100x", "Cut:1", Running, 500),
+        ("über", "cut_long:1", Running, 600),
+    ];
+    let rows = (1..).zip(jobs).flat_map(|(number, (name, definition, status, created_at))| {
+        let in_queue = |queue, sequence| {
+            put(Job {
+                name: name.into(),
+                queue: scope().resolve("job-queue", queue),
+                definition: scope().resolve("job-definition", definition),
+                execution: Execution { status, ..Execution::new(Timestamp(created_at)) },
+                ..job(sequence)
+            })
+        };
+        [in_queue("q", number * 10), in_queue("other", number * 10 + 1)]
+    });
+    open(&path).commit(&rows.collect::<Vec<_>>()).unwrap();
+    (dir, SqliteIndex::new(&path))
+}
+
+fn scope() -> Scope {
+    Scope { region: "us-east-1".into(), account: "000000000000".into() }
+}
+
+/// All of queue `q`.
+fn query() -> JobQuery {
+    let queue = scope().resolve("job-queue", "q");
+    JobQuery { queue, status: None, filter: None, before_sequence: None, limit: 100 }
+}
+
+fn names(index: &SqliteIndex, query: &JobQuery) -> Vec<Text> {
+    index.list_jobs(query).unwrap().iter().map(|job| job.name.clone()).collect()
+}
+
+#[test]
+fn jobs_are_listed_newest_first_by_status_and_filter() {
+    use JobFilter::{CreatedAfter, CreatedBefore, Definition, Name};
+    let (_dir, index) = listed();
+    let definition = |name: &str| scope().resolve("job-definition", name);
+    let revision = |name: &str| Some(Definition(DefinitionFilter::Revision(definition(name))));
+    let family = |name: &str| Some(Definition(DefinitionFilter::Family(definition(name))));
+    let families = |name: &str| Some(Definition(DefinitionFilter::Prefix(definition(name))));
+    let exact = |name: &str| Some(Name(Pattern::Exact(name.into())));
+    let prefix = |name: &str| Some(Name(Pattern::Prefix(name.into())));
+    let before = |at| Some(CreatedBefore(Timestamp(at)));
+    let after = |at| Some(CreatedAfter(Timestamp(at)));
+    let all = ["über", "100x", "100%", "RENDER_2", "renderX1", "render_1"];
+    let cases: [(Option<JobStatus>, Option<JobFilter>, &[&str]); 21] = [
+        (None, None, &all),
+        (Some(JobStatus::Running), None, &["über", "100x", "renderX1", "render_1"]),
+        (Some(JobStatus::Starting), None, &[]),
+        (Some(JobStatus::Running), prefix("render"), &["renderX1", "render_1"]),
+        (None, exact("render_1"), &["render_1"]),
+        (None, exact("Render_2"), &["RENDER_2"]),
+        (None, exact("100%"), &["100%"]),
+        (None, exact("render"), &[]),
+        (None, prefix("render_"), &["RENDER_2", "render_1"]),
+        (None, prefix("100%"), &["100%"]),
+        (None, prefix("ü"), &["über"]),
+        (None, prefix(""), &all),
+        (None, prefix("' OR 1=1 --"), &[]),
+        (None, revision("cut:1"), &["render_1"]),
+        (None, family("cut"), &["RENDER_2", "renderX1", "render_1"]),
+        (None, family("cu"), &[]),
+        (None, families("cut"), &["über", "100%", "RENDER_2", "renderX1", "render_1"]),
+        (None, families("cut_"), &["über"]),
+        (None, before(300), &["renderX1", "render_1"]),
+        (None, after(500), &["über"]),
+        (None, after(u64::MAX), &[]),
+    ];
+    for (status, filter, want) in cases {
+        let query = JobQuery { status, filter, ..query() };
+        assert_eq!(names(&index, &query), want, "{query:?}");
+    }
+    let elsewhere = JobQuery { queue: scope().resolve("job-queue", "nowhere"), ..query() };
+    assert!(names(&index, &elsewhere).is_empty());
+}
+
+#[test]
+fn pages_follow_each_other_to_the_end() {
+    let (_dir, index) = listed();
+    let whole = names(&index, &query());
+    for limit in 1..=7 {
+        let mut query = JobQuery { limit, ..query() };
+        let mut seen = Vec::new();
+        loop {
+            let page = index.list_jobs(&query).unwrap();
+            let Some(last) = page.last() else { break };
+            query.before_sequence = Some(last.sequence);
+            seen.extend(page.iter().map(|job| job.name.clone()));
+        }
+        assert_eq!(seen, whole, "limit {limit}");
+    }
+}
