@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::arn::Arn;
 use crate::attempt::Host;
 use crate::job::{Execution, Job};
 use crate::resource::compute_environment::ComputeEnvironment;
 use crate::resource::job_definition::JobDefinition;
 use crate::resource::job_queue::JobQueue;
-use crate::turn::Key;
+use crate::state::State;
+use crate::text::Text;
 
 /// One record, shared with the state: whoever encodes it does so without holding up decisions.
 #[derive(Clone, Debug)]
@@ -31,6 +33,23 @@ pub enum Record {
     Instance(Arc<Host>),
 }
 
+/// Names one record.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// By ARN.
+    ComputeEnvironment(Arn),
+    /// By ARN.
+    JobQueue(Arn),
+    /// By ARN without revision, and revision.
+    JobDefinition(Arn, u32),
+    /// By id.
+    Job(Uuid),
+    /// By the parent's id, and index.
+    Child(Uuid, u32),
+    /// By instance id.
+    Instance(Text),
+}
+
 /// One change to the store.
 #[derive(Clone, Debug)]
 pub enum Change {
@@ -38,4 +57,24 @@ pub enum Change {
     Put(Record),
     /// Remove the record.
     Delete(Key),
+}
+
+impl State {
+    /// A record by its key; `None` when it was removed.
+    pub(crate) fn record(&self, key: &Key) -> Option<Record> {
+        Some(match key {
+            Key::ComputeEnvironment(arn) => {
+                Record::ComputeEnvironment(Arc::clone(self.compute_environments.get(arn)?))
+            }
+            Key::JobQueue(arn) => Record::JobQueue(Arc::clone(self.job_queues.get(arn)?)),
+            Key::JobDefinition(arn, revision) => {
+                Record::JobDefinition(Arc::clone(self.job_definitions.get(arn)?.get(revision)?))
+            }
+            Key::Job(id) => Record::Job(Arc::clone(self.jobs.get(id)?)),
+            Key::Child(job, index) => {
+                Record::Child(*job, *index, Arc::clone(self.arrays.get(job)?.children.get(index)?))
+            }
+            Key::Instance(id) => Record::Instance(Arc::clone(&self.instances.get(id)?.record)),
+        })
+    }
 }

@@ -11,32 +11,14 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::arn::Arn;
 use crate::attempt::Action;
 use crate::id::{Fresh, JobId, Member};
 use crate::job::depends_on::Ended;
 use crate::job::{Execution, Job, JobStatus, Transition};
-use crate::record::{Change, Record};
+use crate::record::{Change, Key};
 use crate::state::{State, Timer};
 use crate::text::Text;
 use crate::time::Timestamp;
-
-/// Names one record.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Key {
-    /// By ARN.
-    ComputeEnvironment(Arn),
-    /// By ARN.
-    JobQueue(Arn),
-    /// By ARN without revision, and revision.
-    JobDefinition(Arn, u32),
-    /// By id.
-    Job(Uuid),
-    /// By the parent's id, and index.
-    Child(Uuid, u32),
-    /// By instance id.
-    Instance(Text),
-}
 
 /// What a turn decided.
 #[derive(Debug, Default)]
@@ -157,25 +139,5 @@ impl<'a> Turn<'a> {
     /// Fails a job or child for good.
     pub(crate) fn fail(&mut self, id: JobId, reason: Text) {
         self.transition(id, Transition::Fail, Some(reason));
-    }
-}
-
-impl State {
-    /// A record by its key; `None` when it was removed.
-    pub(crate) fn record(&self, key: &Key) -> Option<Record> {
-        Some(match key {
-            Key::ComputeEnvironment(arn) => {
-                Record::ComputeEnvironment(Arc::clone(self.compute_environments.get(arn)?))
-            }
-            Key::JobQueue(arn) => Record::JobQueue(Arc::clone(self.job_queues.get(arn)?)),
-            Key::JobDefinition(arn, revision) => {
-                Record::JobDefinition(Arc::clone(self.job_definitions.get(arn)?.get(revision)?))
-            }
-            Key::Job(id) => Record::Job(Arc::clone(self.jobs.get(id)?)),
-            Key::Child(job, index) => {
-                Record::Child(*job, *index, Arc::clone(self.arrays.get(job)?.children.get(index)?))
-            }
-            Key::Instance(id) => Record::Instance(Arc::clone(&self.instances.get(id)?.record)),
-        })
     }
 }

@@ -16,7 +16,8 @@ use crate::id::JobId;
 use crate::job::depends_on::{DEPENDENT_JOB_FAILED, Dependency, Ended, dependency_failed};
 use crate::job::index_set::IndexSet;
 use crate::job::{Execution, Fate, Job, JobStatus, Transition};
-use crate::turn::{Key, Turn};
+use crate::record::Key;
+use crate::turn::Turn;
 
 /// Status reason of a parent whose children did not all succeed.
 pub const ARRAY_CHILD_JOB_FAILED: &str = "Array Child Job failed";

@@ -11,10 +11,11 @@ use crate::id::{AttemptId, JobId};
 use crate::job::retry::{self, Failure, RetryAction};
 use crate::job::stop::TIMED_OUT;
 use crate::job::{Attempt, Execution, Job, JobStatus, StopCause, Transition};
+use crate::record::Key;
 use crate::state::{Instance, Timer};
 use crate::text::Text;
 use crate::time::Timestamp;
-use crate::turn::{Key, Turn};
+use crate::turn::Turn;
 
 /// Status reason of an attempt whose container ran and ended, well or badly.
 pub const EXITED: &str = "Essential container in task exited";

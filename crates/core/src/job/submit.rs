@@ -13,6 +13,7 @@ use crate::id::{JobId, Member};
 use crate::job::depends_on::Dependency;
 use crate::job::retry::RetryStrategy;
 use crate::job::{ArrayProperties, Execution, Job};
+use crate::record::Key;
 use crate::refusal::Refusal;
 use crate::resource::Status;
 use crate::resource::compute_environment::Platform;
@@ -20,7 +21,7 @@ use crate::resource::job_definition::JobDefinition;
 use crate::resource::job_queue::JobQueue;
 use crate::resource::tags::Tags;
 use crate::text::Text;
-use crate::turn::{Key, Turn};
+use crate::turn::Turn;
 
 /// A request to run something, checked in itself.
 #[derive(Clone, Debug, Default)]

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use minicbor::{Decode, Encode};
 
 use crate::arn::{Arn, name_of};
+use crate::record::Key;
 use crate::refusal::{Refusal, Undeletable};
 use crate::resource::Status;
 use crate::resource::tags::Tags;
 use crate::text::{Document, Text};
 use crate::time::Timestamp;
-use crate::turn::{Key, Turn};
+use crate::turn::Turn;
 
 /// `statusReason` while nothing is wrong.
 pub const HEALTHY: &str = "ComputeEnvironment Healthy";

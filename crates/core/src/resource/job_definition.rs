@@ -10,12 +10,13 @@ use minicbor::{Decode, Encode};
 use crate::arn::{Arn, Scope, name_of};
 use crate::container::ContainerTemplate;
 use crate::job::retry::RetryStrategy;
+use crate::record::Key;
 use crate::refusal::Refusal;
 use crate::resource::tags::Tags;
 use crate::state::State;
 use crate::text::{Document, Text};
 use crate::time::Timestamp;
-use crate::turn::{Key, Turn};
+use crate::turn::Turn;
 
 /// One revision. Immutable but for its end and its tags.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]

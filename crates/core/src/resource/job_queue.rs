@@ -8,13 +8,14 @@ use minicbor::{Decode, Encode};
 use uuid::Uuid;
 
 use crate::arn::{Arn, name_of};
+use crate::record::Key;
 use crate::refusal::{Refusal, Undeletable};
 use crate::resource::Status;
 use crate::resource::compute_environment::Platform;
 use crate::resource::tags::Tags;
 use crate::text::{Document, Text};
 use crate::time::Timestamp;
-use crate::turn::{Key, Turn};
+use crate::turn::Turn;
 
 /// `statusReason` while nothing is wrong.
 pub const HEALTHY: &str = "JobQueue Healthy";

@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use crate::arn::{Arn, Scope};
 use crate::id::{JobId, Member};
+use crate::record::Key;
 use crate::refusal::Refusal;
 use crate::state::State;
 use crate::text::Text;
-use crate::turn::{Key, Turn};
+use crate::turn::Turn;
 
 /// Tags by key.
 pub type Tags = BTreeMap<Text, Text>;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use fornada_core::record::Key;
 use fornada_core::record::{Change, Record};
-use fornada_core::turn::Key;
 
 #[derive(Default)]
 pub struct Store {

@@ -11,8 +11,8 @@ use std::fs;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use fornada_core::record::Key;
 use fornada_core::record::{Change, Record};
-use fornada_core::turn::Key;
 use fornada_engine::port::store::{Error, Store};
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 
