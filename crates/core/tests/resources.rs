@@ -72,7 +72,7 @@ fn what_the_state_does_not_allow_is_refused_and_changes_nothing() {
         ),
         (
             "delete an environment that a queue uses",
-            |w| delete_environment(w, "ce"),
+            |w| delete_environment(w, "used"),
             Refusal::CannotDelete(Undeletable::InUse),
         ),
         (
@@ -157,6 +157,9 @@ fn what_the_state_does_not_allow_is_refused_and_changes_nothing() {
         world.create_environment(environment("fargate").fargate()).unwrap();
         world.create_queue(queue("fargate").environments(["fargate"])).unwrap();
         world.create_queue(queue("off").environments(["ce"]).disabled()).unwrap();
+        world.create_environment(environment("used")).unwrap();
+        world.create_queue(queue("user").environments(["used"])).unwrap();
+        world.update_environment(environment("used").disabled()).unwrap();
         let new = environment("new");
         world.turn(|turn| turn.create_compute_environment(new.0, new.1)).unwrap();
         let before = (world.state.compute_environments().clone(), world.state.job_queues().clone());
