@@ -32,8 +32,8 @@ fn submit_job_with_overrides() {
         "retryStrategy": {
             "attempts": 3,
             "evaluateOnExit": [
-                { "onStatusReason": "Host EC2*", "action": "RETRY" },
-                { "onReason": "*", "action": "EXIT" },
+                { "onStatusReason": "Host EC2*", "action": "retry" },
+                { "onReason": "*", "action": "exit" },
             ],
         },
         "timeout": { "attemptDurationSeconds": 3600 },
@@ -96,10 +96,12 @@ fn create_compute_environment() {
 }
 
 #[test]
-fn retry_action_is_read_in_any_case_and_kept_canonical() {
-    let decoded: batch::EvaluateOnExit = serde_json::from_value(json!({ "action": "retry" })).unwrap();
-    assert_eq!(decoded.action, batch::RetryAction::Retry);
-    assert_eq!(serde_json::to_value(decoded).unwrap(), json!({ "action": "RETRY" }));
+fn retry_action_is_read_in_any_case_and_written_in_lower_case() {
+    for given in ["retry", "RETRY", "Retry"] {
+        let decoded: batch::EvaluateOnExit = serde_json::from_value(json!({ "action": given })).unwrap();
+        assert_eq!(decoded.action, batch::RetryAction::Retry);
+        assert_eq!(serde_json::to_value(decoded).unwrap(), json!({ "action": "retry" }));
+    }
 }
 
 #[test]
