@@ -30,6 +30,9 @@ const RETRY_MAX: Duration = Duration::from_millis(200);
 /// How long a node may take to begin.
 const BEGIN: Duration = Duration::from_secs(20);
 
+/// Lines of its output that are shown of a node that has just started, or did not.
+const TAIL_LINES: usize = 10;
+
 /// A connection to the node that is made anew whenever it breaks. Ends when dropped.
 #[derive(Debug)]
 pub struct Client {
@@ -196,14 +199,15 @@ impl<F: FnMut(Observation) + Send> Link<F> {
 }
 
 /// Starts `exe args…` (a node that uses `dir`) so that it outlives this process, and waits until it accepts connections.
-/// Its output goes to `dir/node.log`. Does nothing when a node already runs there. Blocks, for some milliseconds as a rule.
+/// Its output goes to `dir/node.log`; what it said until then is returned. Does nothing when a node already runs there.
+/// Blocks, for some milliseconds as a rule.
 ///
 /// # Errors
 /// The process cannot be started, or ended, or accepts nothing within 20 seconds; then the text is the last lines of its
 /// output.
-pub fn spawn_detached(exe: &Path, args: &[impl AsRef<std::ffi::OsStr>], dir: &Path) -> io::Result<()> {
+pub fn spawn_detached(exe: &Path, args: &[impl AsRef<std::ffi::OsStr>], dir: &Path) -> io::Result<String> {
     if directory::connect(dir).is_ok() {
-        return Ok(());
+        return Ok(String::new());
     }
     std::fs::DirBuilder::new().recursive(true).create(dir)?;
     let path = dir.join("node.log");
@@ -218,7 +222,7 @@ pub fn spawn_detached(exe: &Path, args: &[impl AsRef<std::ffi::OsStr>], dir: &Pa
         if directory::connect(dir).is_ok() {
             // Somebody has to take notice of its end, or it stays a zombie as long as this process lives.
             std::thread::Builder::new().name("node-wait".into()).spawn(move || node.wait())?;
-            return Ok(());
+            return directory::tail(&path, offset, TAIL_LINES);
         }
         let what = match node.try_wait()? {
             Some(status) => format!("the node ended ({status})"),
@@ -232,7 +236,7 @@ pub fn spawn_detached(exe: &Path, args: &[impl AsRef<std::ffi::OsStr>], dir: &Pa
                 continue;
             }
         };
-        let said = directory::tail(&path, offset, 10).unwrap_or_default();
+        let said = directory::tail(&path, offset, TAIL_LINES).unwrap_or_default();
         return Err(io::Error::other(if said.is_empty() { what } else { format!("{what}:\n{said}") }));
     }
 }

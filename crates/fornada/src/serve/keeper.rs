@@ -68,8 +68,11 @@ impl NodeCommand {
         Ok(NodeCommand { exe: std::env::current_exe()?, args, dir: data_dir::node(data_dir) })
     }
 
+    /// Passes on what the node says of the machine: capacity, and what is not enforced there.
     fn start(&self) -> std::io::Result<()> {
-        spawn_detached(&self.exe, &self.args, &self.dir)
+        let said = spawn_detached(&self.exe, &self.args, &self.dir)?;
+        said.lines().for_each(|line| eprintln!("{line}"));
+        Ok(())
     }
 }
 
