@@ -51,7 +51,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub struct Limits {
     /// Connections served at once; more wait in the kernel's queue.
     pub connections: usize,
-    /// Time in which a request head must have arrived, and the time a connection may stay idle.
+    /// Time in which a request head must have arrived, and the time a connection may stay idle. Longer than the ten seconds
+    /// between the questions of many workflow engines, which would else find their connection just closed.
     pub head_timeout: Duration,
     /// Time that requests in flight have to end after shutdown began.
     pub drain_timeout: Duration,
@@ -61,7 +62,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4096,
-            head_timeout: Duration::from_secs(10),
+            head_timeout: Duration::from_secs(30),
             drain_timeout: Duration::from_secs(10),
         }
     }

@@ -131,4 +131,7 @@ pub enum Observation {
     /// An attempt ended. Its log is complete and readable.
     #[n(2)]
     Exited(#[n(0)] AttemptReport),
+    /// The machine of that instance id cannot be reached. What runs there goes on.
+    #[n(3)]
+    Disconnected(#[n(0)] Text),
 }

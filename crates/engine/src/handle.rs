@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use fornada_core::attempt::Observation;
 use fornada_core::state::State;
-use fornada_core::text::Text;
 use fornada_core::turn::Turn;
 use tokio::sync::{mpsc, oneshot};
 
@@ -68,24 +67,15 @@ impl Handle {
 
     /// Reports what a backend saw. Waits while the queue is full: reports are never dropped here.
     pub async fn observe(&self, observation: Observation) {
-        self.input(move |turn| turn.observe(observation)).await;
-    }
-
-    /// Reports that the backend of an instance cannot be reached.
-    pub async fn disconnected(&self, instance_id: Text) {
-        self.input(move |turn| turn.disconnected(&instance_id)).await;
+        let input: Input = Box::new(move |turn| {
+            turn.observe(observation);
+            None
+        });
+        drop(self.inputs.send(input).await); // a stopped engine needs no reports: it asks for all of them when it starts
     }
 
     /// Counters of the loop.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
-    }
-
-    async fn input(&self, apply: impl FnOnce(&mut Turn<'_>) + Send + 'static) {
-        let input: Input = Box::new(move |turn| {
-            apply(turn);
-            None
-        });
-        drop(self.inputs.send(input).await); // a stopped engine needs no reports: it asks for all of them when it starts
     }
 }

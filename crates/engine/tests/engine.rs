@@ -299,7 +299,7 @@ async fn a_failed_commit_stops_the_engine_and_nothing_of_it_is_acknowledged() {
         other => panic!("{other:?}"),
     }
     assert_eq!(within(handle.decide(register("later"))).await, Err(Unavailable::Stopped));
-    within(handle.disconnected("i-1".into())).await;
+    within(handle.observe(Observation::Disconnected("i-1".into()))).await;
     assert!(world.performed.is_empty(), "no action of a failed commit");
     assert!(world.commits.is_empty(), "nothing is committed after it");
 }

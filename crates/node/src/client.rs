@@ -13,6 +13,7 @@ use fornada_core::attempt::{Action, Observation};
 use fornada_core::text::Text;
 use tokio::io::BufReader;
 use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
@@ -51,7 +52,7 @@ impl Client {
     /// Connects to the node in `dir` as soon as there is one. Jobs are told to reach this server at `endpoint_url`.
     ///
     /// `on_observation` is called for each observation, in order, and must not block. Each connection begins with
-    /// [`Observation::Connected`]. Called within a tokio runtime.
+    /// [`Observation::Connected`] and ends with [`Observation::Disconnected`]. Called within a tokio runtime.
     pub fn connect(
         dir: &Path,
         endpoint_url: impl Into<Text>,
@@ -158,8 +159,22 @@ impl<F: FnMut(Observation) + Send> Link<F> {
         };
         *wait = RETRY_MIN;
         while self.orders.try_recv().is_ok() {} // decided before this connection was known
+        let instance_id = first.iter().find_map(|observation| match observation {
+            Observation::Connected(host, _) => Some(host.instance_id.clone()),
+            _ => None,
+        });
         first.into_iter().for_each(&mut self.on_observation);
+        let end = self.converse(reader, writer).await;
+        instance_id.map(Observation::Disconnected).into_iter().for_each(&mut self.on_observation);
+        end
+    }
 
+    /// Passes orders and observations on until the connection ends.
+    async fn converse(
+        &mut self,
+        mut reader: BufReader<OwnedReadHalf>,
+        mut writer: OwnedWriteHalf,
+    ) -> io::Result<End> {
         let Link { orders, overflow, on_observation, is_leaving, .. } = self;
         let write = async {
             let mut waiting = Vec::new(); // for the end of this connection

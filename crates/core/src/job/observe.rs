@@ -29,12 +29,13 @@ impl Turn<'_> {
             Observation::Connected(host, reports) => self.reconcile(host, reports),
             Observation::Started(attempt, at) => self.attempt_started(attempt, at),
             Observation::Exited(report) => self.attempt_exited(report),
+            Observation::Disconnected(instance_id) => self.disconnected(&instance_id),
         }
         self.settle_dependents();
     }
 
-    /// The backend of an instance cannot be reached: nothing new is placed on it until it is back.
-    pub fn disconnected(&mut self, instance_id: &str) {
+    /// Nothing new is placed on a machine that cannot be reached, until it is back.
+    fn disconnected(&mut self, instance_id: &str) {
         if let Some(instance) = self.state.instances.get_mut(instance_id) {
             instance.connected = false;
         }

@@ -322,7 +322,7 @@ impl World {
     pub fn disconnect(&mut self) {
         self.machine.connected = false;
         let id = self.machine.host.instance_id.clone();
-        self.turn(|turn| turn.disconnected(&id));
+        self.turn(|turn| turn.observe(Observation::Disconnected(id)));
     }
 
     /// Everything that the machine ran is gone, and it comes back empty.
