@@ -157,6 +157,22 @@ def test_the_machine_dies(own_server, gate, tmp_path):
     assert (tmp_path / "log").read_text().split() == ["1", "2"]
 
 
+def test_the_node_dies_alone(own_server, gate):
+    """The server starts another node by itself: running jobs lose an attempt, waiting ones lose nothing."""
+    server = own_server(capacity="vcpus=2,memory=4096").start()
+    waiting = gate()
+    running = [server.submit(waiting.wait, retryStrategy={"attempts": 2}) for _ in range(2)]
+    queued = [server.submit() for _ in range(20)]
+    for job_id in running:
+        server.wait(job_id, "RUNNING")
+    server.kill_node()
+    waiting.open(len(running))
+    for job_id in running:
+        assert [attempt["container"].get("exitCode") for attempt in server.succeed(job_id)["attempts"]] == [None, 0]
+    for job_id in queued:
+        assert len(server.succeed(job_id)["attempts"]) == 1
+
+
 def test_everything_is_still_there(own_server):
     """Resources, tags, finished jobs and logs survive; so does the access key."""
     server = own_server().start()
