@@ -58,6 +58,27 @@ def test_bare(own_server):
     assert server.batch.describe_compute_environments()["computeEnvironments"] == []
 
 
+def test_config_file(own_server, tmp_path):
+    """A file with defaults; the command line wins. A mistake in it is named."""
+    config = tmp_path / "fornada.yaml"
+    config.write_text("region: eu-west-1\nbare: true\nno-host-image: true\naccount-id: '123456789012'\n")
+    server = own_server("--config", config, "--region", "us-east-1").start()
+    assert server.batch.describe_job_queues()["jobQueues"] == []
+    written = json.loads((server.data_dir / "server.json").read_text())
+    assert (written["region"], written["accountId"]) == ("us-east-1", "123456789012")
+
+    config.write_text("lisen: 127.0.0.1:1\n")
+    assert "lisen" in refused(up(tmp_path / "data", "--config", config))
+
+
+def test_host_image_switched_off(own_server):
+    """A server that people share need not run commands on its own file system."""
+    server = own_server("--no-host-image").start()
+    job = server.fail(server.submit())
+    assert job["statusReason"] == "Task failed to start"
+    assert job["container"]["reason"].startswith("CannotPullContainerError: the image 'host' is switched off")
+
+
 def test_what_was_deleted_stays_deleted(own_server):
     """Environment and queue are made for a new directory only."""
     server = own_server().start()

@@ -9,12 +9,13 @@ mod serve;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    let Cli { global, command } = Cli::parse();
+    let Cli { global, command } = match cli::config::parse() {
+        Ok(cli) => cli,
+        Err(error) => return cli::report(&error),
+    };
     global.color.write_global();
     let result = match command {
         Command::Up(args) => global.server_data_dir().and_then(|data_dir| serve::up(args.with(data_dir))),

@@ -43,6 +43,8 @@ pub(crate) struct Context {
     pub(crate) endpoints: Mutex<Endpoints>,
     /// What the node was given, before it asked for more.
     pub(crate) open_files: Rlimit,
+    /// Whether the image `host` is allowed.
+    pub(crate) host_image: bool,
 }
 
 /// A process that runs.
@@ -163,6 +165,12 @@ fn plan(context: &Context, launch: &Launch) -> Result<Plan, Refusal> {
                 "image '{image}' cannot be run here: only the image '{HOST_IMAGE}' (this machine's own file system) is \
                  available."
             ),
+        ));
+    }
+    if !context.host_image {
+        return Err(Refusal::new(
+            "CannotPullContainerError",
+            format!("the image '{HOST_IMAGE}' is switched off on this server."),
         ));
     }
     let Some(program) = launch.command.first() else {

@@ -51,12 +51,20 @@ pub struct Config {
     pub grace: Duration,
     /// Whether to use cgroups if the machine lets us.
     pub cgroups: bool,
+    /// Whether jobs may run on this machine's own file system, with the image `host`.
+    pub host_image: bool,
 }
 
 impl Config {
     /// The defaults, with this directory.
     pub fn new(dir: impl Into<PathBuf>) -> Config {
-        Config { dir: dir.into(), capacity: Claim::default(), grace: Duration::from_secs(30), cgroups: true }
+        Config {
+            dir: dir.into(),
+            capacity: Claim::default(),
+            grace: Duration::from_secs(30),
+            cgroups: true,
+            host_image: true,
+        }
     }
 }
 
@@ -97,6 +105,7 @@ pub async fn run(config: Config, logs: Arc<dyn LogWriter>) -> Result<(), Error> 
         notes,
         endpoints: Mutex::new(Endpoints { server: String::new(), metadata_port }),
         open_files,
+        host_image: config.host_image,
     });
     let (output, _output_runs) = output_runtime()?;
     let host = Arc::new(Host {

@@ -109,9 +109,19 @@ Ctrl-C stops the server; jobs that are running go on, and the next `fornada up` 
 pub(crate) struct UpArgs {
     #[command(flatten)]
     pub(crate) server: ServerArgs,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
+}
+
+/// What the node makes of this machine.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct MachineArgs {
     /// What jobs may use of this machine, such as vcpus=4,memory=8g,gpus=1 [default: all of it]
     #[arg(long, default_value_t, hide_default_value = true)]
     pub(crate) capacity: Capacity,
+    /// Refuse jobs with the image `host`, for servers that people share
+    #[arg(long)]
+    pub(crate) no_host_image: bool,
 }
 
 impl UpArgs {
@@ -127,6 +137,9 @@ pub(crate) struct ServerArgs {
     /// Where records, logs and keys are kept; filled in from the global `--data-dir`.
     #[arg(skip)]
     pub(crate) data_dir: PathBuf,
+    /// File with defaults for the options of this command, in YAML: `listen: 0.0.0.0:8600`, `bare: true`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
     /// Address and port to serve on; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8600", value_name = "ADDRESS")]
     pub(crate) listen: SocketAddr,
@@ -157,9 +170,8 @@ pub(crate) struct NodeArgs {
     /// Where the node keeps its socket and the logs; filled in from the global `--data-dir`.
     #[arg(skip)]
     pub(crate) data_dir: PathBuf,
-    /// What jobs may use of this machine, such as vcpus=4,memory=8g,gpus=1 [default: all of it]
-    #[arg(long, default_value_t, hide_default_value = true)]
-    pub(crate) capacity: Capacity,
+    #[command(flatten)]
+    pub(crate) machine: MachineArgs,
 }
 
 impl NodeArgs {

@@ -7,6 +7,7 @@ pub(crate) mod api_error;
 pub(crate) mod args;
 pub(crate) mod capacity;
 pub(crate) mod completions;
+pub(crate) mod config;
 mod connect;
 pub(crate) mod data_dir;
 mod describe;

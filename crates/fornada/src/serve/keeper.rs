@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::data_dir;
-use crate::cli::capacity::Capacity;
+use crate::cli::args::MachineArgs;
 
 /// Between two tries to start a node that does not start.
 const RETRY: Duration = Duration::from_secs(1);
@@ -25,8 +25,8 @@ pub(super) struct Keeper {
 
 impl Keeper {
     /// Starts a node unless one runs, and watches it.
-    pub(super) fn start(data_dir: &Path, capacity: &Capacity) -> Result<Keeper> {
-        let command = NodeCommand::new(data_dir, capacity)?;
+    pub(super) fn start(data_dir: &Path, machine: &MachineArgs) -> Result<Keeper> {
+        let command = NodeCommand::new(data_dir, machine)?;
         command.start().context("cannot start the node")?;
         let released = Arc::new(AtomicBool::new(false));
         let watched = Arc::clone(&released);
@@ -59,11 +59,14 @@ struct NodeCommand {
 }
 
 impl NodeCommand {
-    fn new(data_dir: &Path, capacity: &Capacity) -> Result<NodeCommand> {
+    fn new(data_dir: &Path, machine: &MachineArgs) -> Result<NodeCommand> {
         let mut args: Vec<OsString> = vec!["--data-dir".into(), data_dir.into(), "node".into()];
-        let capacity = capacity.to_string();
+        let capacity = machine.capacity.to_string();
         if !capacity.is_empty() {
             args.extend(["--capacity".into(), capacity.into()]);
+        }
+        if machine.no_host_image {
+            args.push("--no-host-image".into());
         }
         Ok(NodeCommand { exe: std::env::current_exe()?, args, dir: data_dir::node(data_dir) })
     }

@@ -16,14 +16,14 @@ use fornada_node::{Claim, Config};
 use fornada_store::log::LogDirectory;
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::args::{NodeArgs, ServerArgs, UpArgs};
+use crate::cli::args::{MachineArgs, NodeArgs, ServerArgs, UpArgs};
 use keeper::Keeper;
 use server::Server;
 
 /// Server and node in the foreground.
 pub(crate) fn up(args: UpArgs) -> Result<ExitCode> {
-    let UpArgs { server, capacity } = args;
-    serve(server, |data_dir| Ok(Some(Keeper::start(data_dir, &capacity)?)))
+    let UpArgs { server, machine } = args;
+    serve(server, |data_dir| Ok(Some(Keeper::start(data_dir, &machine)?)))
 }
 
 /// The server without a node of its own; it uses one that somebody started for the same data directory.
@@ -46,14 +46,15 @@ fn serve(
 
 /// The node: the supervisor process that owns the running attempts of this machine.
 pub(crate) fn node(args: NodeArgs) -> Result<ExitCode> {
-    let NodeArgs { data_dir, capacity } = args;
+    let NodeArgs { data_dir, machine: MachineArgs { capacity, no_host_image } } = args;
     log_to_stderr();
     data_dir::create(&data_dir)?;
     let path = data_dir::logs(&data_dir);
     let logs = LogDirectory::open(path.clone()).with_context(|| format!("cannot open {}", path.display()))?;
     let claim =
         Claim { milli_vcpus: capacity.milli_vcpus, memory_mib: capacity.memory_mib, gpus: capacity.gpus };
-    let config = Config { capacity: claim, ..Config::new(data_dir::node(&data_dir)) };
+    let config =
+        Config { capacity: claim, host_image: !no_host_image, ..Config::new(data_dir::node(&data_dir)) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(fornada_node::run(config, Arc::new(logs)))?;
     Ok(ExitCode::SUCCESS)

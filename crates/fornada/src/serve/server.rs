@@ -37,7 +37,7 @@ pub(super) struct Server {
 impl Server {
     /// Takes hold of the data directory, recovers the state and binds the address.
     pub(super) async fn start(args: ServerArgs) -> Result<Server> {
-        let ServerArgs { data_dir, listen, region, account_id, auth, bare } = args;
+        let ServerArgs { data_dir, config: _, listen, region, account_id, auth, bare } = args;
         if auth == AuthMode::None && !listen.ip().is_loopback() {
             bail!("--auth none lets anyone in: use it with a loopback address, or leave it out for {listen}");
         }
