@@ -173,7 +173,17 @@ class Server:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.02)
+        self._remove_cgroups()
         shutil.rmtree(self.root, ignore_errors=True)
+
+    def _remove_cgroups(self):
+        """A node that was killed leaves its empty cgroups to the next one, which never comes here."""
+        with contextlib.suppress(OSError):
+            name = f"fornada-{(self.data_dir / 'node' / 'instance').read_text().strip()}"
+            for group in pathlib.Path("/sys/fs/cgroup").glob(f"**/{name}"):
+                for folder in (*group.glob("*/"), group):
+                    with contextlib.suppress(OSError):
+                        folder.rmdir()
 
     # Clients
 
