@@ -1,6 +1,7 @@
 """What was acknowledged is never lost: the server dies or is replaced at any moment, and goes on where it was."""
 
 import concurrent.futures
+import os
 import signal
 import threading
 
@@ -169,6 +170,19 @@ def test_the_node_dies_alone(own_server, gate):
     waiting.open(len(running))
     for job_id in running:
         assert [attempt["container"].get("exitCode") for attempt in server.succeed(job_id)["attempts"]] == [None, 0]
+    for job_id in queued:
+        assert len(server.succeed(job_id)["attempts"]) == 1
+
+
+def test_the_node_is_stopped(own_server, gate):
+    """SIGTERM to the node stops what runs; what was still waiting is placed on the next node and loses no attempt."""
+    server = own_server(capacity="vcpus=1,memory=4096").start()
+    waiting = gate()
+    running = server.submit(waiting.wait)
+    queued = [server.submit() for _ in range(5)]
+    server.wait(running, "RUNNING")
+    os.kill(server.node_pid(), signal.SIGTERM)
+    assert server.fail(running)["container"]["exitCode"] == 143
     for job_id in queued:
         assert len(server.succeed(job_id)["attempts"]) == 1
 

@@ -102,6 +102,7 @@ fn authenticate(app: &App, request: &sigv4::Request<'_>) -> Result<Identity, Wir
         Auth::SigV4 => sigv4::verify(request, app.clock.now().as_millis(), &|id| app.keys.find(id))
             .map_err(|error| WireError::new(error.code(), 403, error.to_string())),
         Auth::None => {
+            refuse_web_pages(request.headers)?;
             let service = match header(request.headers, "x-amz-target") {
                 Some(_) => logs_model::SIGNING_NAME,
                 None => batch_model::SIGNING_NAME,
@@ -115,6 +116,26 @@ fn authenticate(app: &App, request: &sigv4::Request<'_>) -> Result<Identity, Wir
             Ok(sigv4::unverified(request, &default))
         }
     }
+}
+
+/// Without signatures, a page in somebody's browser could make requests in their name: browsers send `Origin` along, and a
+/// page that had its own host name point here sends that name.
+fn refuse_web_pages(headers: &HeaderMap) -> Result<(), WireError> {
+    let host = header(headers, "host").unwrap_or_default();
+    let name = host
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
+        .map_or(host, |(n, _)| n);
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    let is_local = name == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    if headers.contains_key("origin") || !is_local {
+        return Err(WireError::new(
+            "AccessDeniedException",
+            403,
+            "Without authentication, requests of web pages and to other hosts than this one are refused.",
+        ));
+    }
+    Ok(())
 }
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -135,7 +135,12 @@ impl Answer {
 }
 
 fn request(method: &str, path: &str, body: &str) -> Request<Body> {
-    Request::builder().method(method).uri(path).body(Body::from(body.to_owned())).unwrap()
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "127.0.0.1:8600")
+        .body(Body::from(body.to_owned()))
+        .unwrap()
 }
 
 fn to_batch(operation: batch::Operation) -> Request<Body> {
@@ -203,6 +208,26 @@ async fn what_means_no_operation_is_refused() {
             (status, Some(error_type)),
             "{what}"
         );
+    }
+}
+
+#[tokio::test]
+async fn without_authentication_web_pages_are_kept_out() {
+    let server = server(Auth::None).await;
+    for (host, origin, want) in [
+        ("127.0.0.1:8600", None, 200),
+        ("[::1]:8600", None, 200),
+        ("localhost:8600", None, 200),
+        ("localhost", None, 200),
+        ("evil.example:8600", None, 403),
+        ("127.0.0.1.evil.example", None, 403),
+        ("", None, 403),
+        ("localhost:8600", Some("https://evil.example"), 403),
+    ] {
+        let mut asked = to_batch(batch::Operation::DescribeJobQueues);
+        asked.headers_mut().insert("host", host.parse().unwrap());
+        origin.map(|origin| asked.headers_mut().insert("origin", origin.parse().unwrap()));
+        assert_eq!(ask(&server, asked).await.status.as_u16(), want, "{host} {origin:?}");
     }
 }
 

@@ -50,6 +50,9 @@ pub struct Launch {
     /// Name of the ECS cluster that stands for the compute environment in ARNs.
     #[n(11)]
     pub cluster: Text,
+    /// [`Host::incarnation`] that it was decided for; any other refuses it.
+    #[n(12)]
+    pub incarnation: TaskId,
 }
 
 /// What the engine asks of a backend, after the decision is durable.
@@ -131,7 +134,11 @@ pub enum Observation {
     /// An attempt ended. Its log is complete and readable.
     #[n(2)]
     Exited(#[n(0)] AttemptReport),
-    /// The machine of that instance id cannot be reached. What runs there goes on.
+    /// The machine of that instance id cannot be reached, or takes nothing more. What runs there goes on.
     #[n(3)]
     Disconnected(#[n(0)] Text),
+    /// The attempt was not started and will not be: the machine is about to stop, or the request was meant for an earlier
+    /// incarnation of it.
+    #[n(4)]
+    Refused(#[n(0)] AttemptId),
 }

@@ -71,6 +71,8 @@ pub struct State {
     pub(crate) in_use: BTreeMap<Arn, Resources>,
     timers: BTreeSet<(Timestamp, Timer)>,
     pub(crate) next_sequence: u64,
+    /// Jobs by status, an array counted once.
+    pub(crate) job_counts: StatusCounts,
     /// Time of the latest turn.
     pub(crate) latest: Timestamp,
     /// Something changed that a scheduling pass could use.
@@ -130,6 +132,7 @@ impl State {
         jobs.sort_unstable_by_key(|job| job.sequence);
         self.next_sequence = jobs.last().map_or(0, |job| job.sequence + 1);
         for job in &jobs {
+            self.job_counts[job.execution.status as usize] += 1;
             if job.array.is_some() {
                 self.arrays.insert(job.id, Array::recover(children.remove(&job.id).unwrap_or_default()));
             }
@@ -268,6 +271,11 @@ impl State {
         (self.timers.first()?.0 <= now).then(|| self.timers.pop_first().expect("there is a first").1)
     }
 
+    /// Time of the latest turn, as far as the records tell.
+    pub fn latest(&self) -> Timestamp {
+        self.latest
+    }
+
     /// When the next turn is due at the latest; `None` when nothing waits for time to pass.
     pub fn next_timer(&self) -> Option<Timestamp> {
         self.timers.first().map(|&(at, _)| at)
@@ -343,9 +351,7 @@ impl State {
 
     /// Jobs, array parents counted once, by status.
     pub fn job_counts(&self) -> StatusCounts {
-        let mut counts = StatusCounts::default();
-        self.jobs.values().for_each(|job| counts[job.execution.status as usize] += 1);
-        counts
+        self.job_counts
     }
 
     /// Whether the resource has jobs that have not ended.
@@ -359,6 +365,12 @@ impl State {
     /// When one does not: a bug.
     #[expect(clippy::iter_over_hash_type, reason = "whatever the order, the same is found")]
     pub fn check(&self) {
+        let mut counts = StatusCounts::default();
+        #[allow(clippy::iter_over_hash_type, reason = "sums do not depend on the order")]
+        for job in self.jobs.values() {
+            counts[job.execution.status as usize] += 1;
+        }
+        assert_eq!(self.job_counts, counts, "jobs are counted by status");
         let mut used: BTreeMap<&Arn, Resources> = BTreeMap::new();
         let mut booked: BTreeMap<&Text, Resources> = BTreeMap::new();
         let mut attempts = 0;

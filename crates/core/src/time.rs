@@ -8,9 +8,6 @@ use minicbor::{Decode, Encode};
 pub struct Timestamp(#[n(0)] pub u64);
 
 impl Timestamp {
-    /// The latest representable time: later than any deadline.
-    pub const MAX: Timestamp = Timestamp(u64::MAX);
-
     /// This time plus `seconds`, saturating.
     #[must_use]
     pub fn plus_seconds(self, seconds: u32) -> Timestamp {

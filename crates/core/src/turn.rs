@@ -111,7 +111,7 @@ impl<'a> Turn<'a> {
     /// When the move is not legal: whoever decided it was wrong about the state.
     pub(crate) fn transition(&mut self, id: JobId, transition: Transition, reason: Option<Text>) {
         let now = self.now;
-        let to = self.execution_mut(id, |execution| {
+        let (from, to) = self.execution_mut(id, |execution| {
             let from = execution.status;
             let to = transition.from(from);
             let to = to.unwrap_or_else(|| panic!("{id}: {transition:?} is not legal in {from}"));
@@ -120,8 +120,12 @@ impl<'a> Turn<'a> {
             if to.is_terminal() {
                 execution.stopped_at.get_or_insert(now);
             }
-            to
+            (from, to)
         });
+        if id.member == Member::Whole {
+            self.state.job_counts[from as usize] -= 1;
+            self.state.job_counts[to as usize] += 1;
+        }
         match to {
             JobStatus::Runnable => self.state.enqueue(id.job),
             JobStatus::Submitted | JobStatus::Pending | JobStatus::Running => {}

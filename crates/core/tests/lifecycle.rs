@@ -4,7 +4,7 @@ mod common;
 
 use fornada_core::attempt::{AttemptReport, Observation, Outcome, Usage};
 use fornada_core::id::AttemptId;
-use fornada_core::job::JobStatus::{Failed, Running, Starting, Succeeded};
+use fornada_core::job::JobStatus::{Failed, Runnable, Running, Starting, Succeeded};
 use fornada_core::job::observe::{EXITED, FAILED_TO_START};
 use fornada_core::time::Timestamp;
 
@@ -218,4 +218,40 @@ fn a_crash_loses_no_record() {
     world.connect();
     world.run_everything();
     assert!(ids.iter().all(|&id| world.status(id) == Succeeded));
+}
+
+#[test]
+fn a_start_that_the_machine_refuses_uses_up_no_attempt() {
+    let mut world = World::new(1);
+    let id = world.submit(job("a"));
+    let attempt = world.state.find(id).unwrap().1.current_attempt(id).unwrap();
+    world.machine.forget_all();
+    world.disconnect();
+    world.turn(|turn| turn.observe(Observation::Refused(attempt)));
+    let (_, execution) = world.state.find(id).unwrap();
+    assert_eq!((execution.status, execution.attempts.len()), (Runnable, 0));
+    world.connect();
+    assert_eq!(
+        world.state.find(id).unwrap().1.current_attempt(id),
+        Some(attempt),
+        "placed again as the same attempt"
+    );
+}
+
+#[test]
+fn an_end_in_time_counts_although_the_timeout_was_noticed_first() {
+    for (ran_for_seconds, want) in [(50, Succeeded), (60, Failed)] {
+        let mut world = World::new(1);
+        let id = world.submit(job("a").with(|s| s.timeout_seconds = Some(60)));
+        world.start(id);
+        let started_at = world.state.find(id).unwrap().1.started_at.unwrap();
+        let attempt = world.state.find(id).unwrap().1.current_attempt(id).unwrap();
+        world.advance(70_000); // the timer fires; the end is reported only now
+        let outcome = Outcome { exit_code: Some(0), reason: None, usage: Usage::default() };
+        let ended = Some((started_at.plus_seconds(ran_for_seconds), outcome));
+        let report = AttemptReport { attempt, started_at: Some(started_at), ended };
+        world.machine.forget_all();
+        world.turn(|turn| turn.observe(Observation::Exited(report)));
+        assert_eq!(world.state.find(id).unwrap().1.status, want, "{ran_for_seconds} s of 60");
+    }
 }

@@ -82,7 +82,8 @@ impl Engine {
         let (batches, committing) = mpsc::channel::<Batch>(1);
         let (fatal, stopped) = oneshot::channel();
 
-        let Ports { store, backend, clock, entropy } = ports;
+        let Ports { store, backend, mut clock, entropy } = ports;
+        clock.start_at(state.latest());
         let decider = Decider { state, clock, entropy, metrics: Arc::clone(&metrics) };
         let loop_thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();

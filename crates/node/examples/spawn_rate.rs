@@ -26,7 +26,7 @@ impl StreamWriter for NoLogs {
     }
 }
 
-fn launch(number: u32) -> Launch {
+fn launch(number: u32, incarnation: TaskId) -> Launch {
     Launch {
         attempt: AttemptId { job: JobId::child(Uuid::from_u128(1), number), number: 1 },
         task_id: TaskId(u128::from(number) << 64 | u128::from(std::process::id())),
@@ -40,6 +40,7 @@ fn launch(number: u32) -> Launch {
         log_stream: "rate/default/0".into(),
         container_properties: Document::default(),
         cluster: "rate".into(),
+        incarnation,
     }
 }
 
@@ -54,13 +55,12 @@ async fn main() {
     let node = tokio::spawn(async move { run(config, Arc::new(NoLogs)).await });
     let (seen, mut observations) = mpsc::unbounded_channel();
     let client = Client::connect(&directory, "", move |observation| _ = seen.send(observation));
-    assert!(
-        matches!(observations.recv().await, Some(Observation::Connected(..))),
-        "a connection begins with it"
-    );
+    let Some(Observation::Connected(host, _)) = observations.recv().await else {
+        panic!("a connection begins with Connected")
+    };
 
     let begin = Instant::now();
-    let start = |number| client.perform(vec![Action::Start(Box::new(launch(number)))]);
+    let start = |number| client.perform(vec![Action::Start(Box::new(launch(number, host.incarnation)))]);
     (0..in_flight.min(count)).for_each(start);
     let (mut started, mut ended) = (in_flight.min(count), 0);
     while ended < count {

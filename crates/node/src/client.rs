@@ -214,15 +214,19 @@ impl<F: FnMut(Observation) + Send> Link<F> {
 }
 
 /// Starts `exe args…` (a node that uses `dir`) so that it outlives this process, and waits until it accepts connections.
-/// Its output goes to `dir/node.log`; what it said until then is returned. Does nothing when a node already runs there.
-/// Blocks, for some milliseconds as a rule.
+/// Its output goes to `dir/node.log`; what it said until then is returned. Does nothing, and returns `None`, when a node
+/// already runs there. Blocks, for some milliseconds as a rule.
 ///
 /// # Errors
 /// The process cannot be started, or ended, or accepts nothing within 20 seconds; then the text is the last lines of its
 /// output.
-pub fn spawn_detached(exe: &Path, args: &[impl AsRef<std::ffi::OsStr>], dir: &Path) -> io::Result<String> {
+pub fn spawn_detached(
+    exe: &Path,
+    args: &[impl AsRef<std::ffi::OsStr>],
+    dir: &Path,
+) -> io::Result<Option<String>> {
     if directory::connect(dir).is_ok() {
-        return Ok(String::new());
+        return Ok(None);
     }
     std::fs::DirBuilder::new().recursive(true).create(dir)?;
     let path = dir.join("node.log");
@@ -237,7 +241,7 @@ pub fn spawn_detached(exe: &Path, args: &[impl AsRef<std::ffi::OsStr>], dir: &Pa
         if directory::connect(dir).is_ok() {
             // Somebody has to take notice of its end, or it stays a zombie as long as this process lives.
             std::thread::Builder::new().name("node-wait".into()).spawn(move || node.wait())?;
-            return directory::tail(&path, offset, TAIL_LINES);
+            return directory::tail(&path, offset, TAIL_LINES).map(Some);
         }
         let what = match node.try_wait()? {
             Some(status) => format!("the node ended ({status})"),

@@ -4,7 +4,7 @@
 //! `attempts/{task id}`, one note an attempt, written before its process starts and removed after its end.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -86,7 +86,14 @@ impl Directory {
         }
         let hex = format!("{:032x}", random_128());
         let id = format!("i-{}", &hex[..17]);
-        fs::write(&path, format!("{id}\n")).map_err(&io)?;
+        let write = || {
+            // Durable before it is used: records name it.
+            let mut file = File::create(&path)?;
+            file.write_all(format!("{id}\n").as_bytes())?;
+            file.sync_all()?;
+            File::open(&self.path)?.sync_all()
+        };
+        write().map_err(&io)?;
         Ok(id)
     }
 

@@ -266,6 +266,9 @@ impl Supervisor {
         let reports = self.held.values().map(|held| held.report.clone()).collect();
         self.server = Some(Server { connection, outbox });
         self.observe(Observation::Connected(self.facts.clone(), reports));
+        if !matches!(self.exit, Exit::No) {
+            self.close_to_new();
+        }
     }
 
     fn requested(&mut self, request: Request) {
@@ -292,9 +295,11 @@ impl Supervisor {
 
     fn start(&mut self, launch: Launch) {
         let attempt = launch.attempt;
-        // Told twice, or on the way out: then the server finds with the next node that this one did not run it.
-        if self.held.contains_key(&attempt) || !matches!(self.exit, Exit::No) {
-            return;
+        if self.held.contains_key(&attempt) {
+            return; // told twice
+        }
+        if !matches!(self.exit, Exit::No) || launch.incarnation != self.facts.incarnation {
+            return self.observe(Observation::Refused(attempt));
         }
         let stop = Arc::new(Notify::new());
         let report = AttemptReport { attempt, started_at: None, ended: None };
@@ -314,8 +319,14 @@ impl Supervisor {
         self.observe(Observation::Exited(report));
     }
 
+    /// The server places nothing more here, but hears what becomes of what there is.
+    fn close_to_new(&self) {
+        self.observe(Observation::Disconnected(self.facts.instance_id.clone()));
+    }
+
     fn stop_all(&mut self) {
         self.exit = Exit::WhenStopped(None);
+        self.close_to_new();
         self.held.values().for_each(|held| held.stop.notify_one());
     }
 

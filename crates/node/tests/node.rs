@@ -9,7 +9,7 @@ use std::time::Duration;
 use fornada_core::attempt::{Action, AttemptReport, Observation, Outcome};
 use fornada_node::Claim;
 use fornada_node::protocol::{self, Request, Response};
-use harness::{Node, launch, sh};
+use harness::{Node, launch, sh, start};
 use tokio::net::UnixStream;
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn output_is_readable_while_the_job_runs_and_whole_when_it_ended() {
     let mut job = job;
     job.environment.push(("FIFO".into(), fifo.to_str().unwrap().into()));
     let attempt = job.attempt;
-    node.client.perform(vec![Action::Start(Box::new(job))]);
+    node.client.perform(vec![node.start_of(job)]);
     node.started(attempt).await;
     assert_eq!(node.next_line().await, "first");
     tokio::task::spawn_blocking(move || std::fs::write(fifo, "go\n")).await.unwrap().unwrap();
@@ -159,7 +159,7 @@ async fn stop_is_a_request_first_and_then_force() {
     let mut node = Node::start().await;
     let polite = sh("trap 'echo bye; exit 7' TERM; sleep 1000 & echo ready; wait");
     let attempt = polite.attempt;
-    node.client.perform(vec![Action::Start(Box::new(polite))]);
+    node.client.perform(vec![node.start_of(polite)]);
     assert_eq!(node.next_line().await, "ready");
     node.client.perform(vec![Action::Stop(attempt), Action::Stop(attempt)]);
     assert_eq!(node.exited(attempt).await.exit_code, Some(7));
@@ -167,7 +167,7 @@ async fn stop_is_a_request_first_and_then_force() {
 
     let deaf = sh("trap '' TERM; echo ready; while :; do sleep 1; done");
     let attempt = deaf.attempt;
-    node.client.perform(vec![Action::Start(Box::new(deaf))]);
+    node.client.perform(vec![node.start_of(deaf)]);
     assert_eq!(node.next_line().await, "ready");
     node.client.perform(vec![Action::Stop(attempt)]);
     assert_eq!(node.exited(attempt).await.exit_code, Some(137));
@@ -175,12 +175,12 @@ async fn stop_is_a_request_first_and_then_force() {
     // Right behind its start: never lost, whether it finds a process or not.
     let early = sh("exec sleep 1000");
     let attempt = early.attempt;
-    node.client.perform(vec![Action::Start(Box::new(early)), Action::Stop(attempt)]);
+    node.client.perform(vec![node.start_of(early), Action::Stop(attempt)]);
     assert!(matches!(node.exited(attempt).await.exit_code, None | Some(143)));
 
     let unknown = launch();
     let attempt = unknown.attempt;
-    node.client.perform(vec![Action::Stop(attempt), Action::Start(Box::new(unknown))]);
+    node.client.perform(vec![Action::Stop(attempt), node.start_of(unknown)]);
     assert_eq!(
         node.exited(attempt).await,
         Outcome { exit_code: None, reason: None, usage: Default::default() },
@@ -232,7 +232,7 @@ async fn an_attempt_starts_once_and_its_end_is_kept_until_forgotten() {
     let mut node = Node::start().await;
     let (one, two) = (sh("echo one"), sh("echo two; exec sleep 1000"));
     let (first, second) = (one.attempt, two.attempt);
-    let start_both = vec![Action::Start(Box::new(one)), Action::Start(Box::new(two))];
+    let start_both = vec![node.start_of(one), node.start_of(two)];
     node.client.perform(start_both.clone());
     node.client.perform(start_both);
     node.exited(first).await;
@@ -263,7 +263,7 @@ async fn a_node_with_jobs_stays_unless_told_to_stop_them() {
     let mut node = Node::start().await;
     let job = sh("exec sleep 1000");
     let attempt = job.attempt;
-    node.client.perform(vec![Action::Start(Box::new(job))]);
+    node.client.perform(vec![node.start_of(job)]);
     node.started(attempt).await;
     node.client.shutdown(false).await;
     assert_eq!(node.reconnect().await.len(), 1, "it is still there");
@@ -327,7 +327,7 @@ async fn a_node_that_is_killed_takes_its_jobs_along_and_the_next_one_sweeps() {
         sh("sleep 1000 & echo $! > $PIDS; setsid sleep 1000 & echo $! >> $PIDS; echo $$ >> $PIDS; wait");
     let pids = dir.path().join("pids");
     job.environment.push(("PIDS".into(), pids.to_str().unwrap().into()));
-    client.perform(vec![Action::Start(Box::new(job))]);
+    client.perform(vec![start(&before, job)]);
     let pids = harness::eventually(Duration::from_secs(10), || {
         let text = std::fs::read_to_string(&pids).unwrap_or_default();
         (text.lines().count() == 3)

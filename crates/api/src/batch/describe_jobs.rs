@@ -52,7 +52,8 @@ struct View {
     id: JobId,
     job: Arc<Job>,
     execution: Arc<Execution>,
-    counts: Option<StatusCounts>,
+    /// Of an array parent: its children by status, and when one last changed.
+    children: Option<(StatusCounts, Timestamp)>,
     definition: Arc<JobDefinition>,
     /// Cluster names by compute environment.
     clusters: BTreeMap<Arn, Text>,
@@ -62,12 +63,13 @@ impl View {
     fn of(state: &State, scope: &Scope, id: JobId) -> Option<View> {
         let (job, execution) = state.find(id).filter(|(job, _)| scope.owns(&job.queue))?;
         let definition = Arc::clone(state.job_definition(&job.definition)?);
-        let counts = if id.member == Member::Whole { state.status_summary(id.job) } else { None };
+        let array = state.array(id.job).filter(|_| id.member == Member::Whole);
+        let children = array.map(|array| (array.summary(&job), array.changed_at(&job)));
         let environments = execution.attempts.iter().map(|attempt| &attempt.compute_environment);
         let environments = environments.chain(execution.placement.iter().map(|p| &p.compute_environment));
         let cluster = |arn: &Arn| Some((arn.clone(), state.compute_environments().get(arn)?.cluster()));
         let clusters = environments.filter_map(cluster).collect();
-        Some(View { id, job, execution, counts, definition, clusters })
+        Some(View { id, job, execution, children, definition, clusters })
     }
 
     fn detail(&self) -> Result<model::JobDetail, WireError> {
@@ -78,7 +80,8 @@ impl View {
             }
             Member::Whole | Member::Node(_) => model::ArrayPropertiesDetail {
                 size: i32::try_from(array.size).ok(),
-                status_summary: self.counts.as_ref().map(status_summary),
+                status_summary: self.children.as_ref().map(|(counts, _)| status_summary(counts)),
+                status_summary_last_updated_at: self.children.map(|(_, changed_at)| changed_at.as_millis()),
                 ..Default::default()
             },
         });
@@ -147,7 +150,7 @@ impl View {
         let legacy = definition.legacy_requirements;
         let resource_requirements = if legacy { Vec::new() } else { requirements(&given, &resources) };
         let newest = self.newest();
-        let last = execution.attempts.last().filter(|_| execution.placement.is_none());
+        let last = execution.last_outcome();
         let instance_type = job.overrides.as_ref().and_then(|o| o.instance_type.clone()).map(String::from);
         Ok(model::ContainerDetail {
             command: Some(command.into_iter().map(String::from).collect()),
@@ -156,7 +159,7 @@ impl View {
             environment: Some(environment.into_iter().map(key_value).collect()),
             ephemeral_storage: given.ephemeral_storage,
             execution_role_arn: given.execution_role_arn,
-            exit_code: last.and_then(|attempt| attempt.outcome.exit_code),
+            exit_code: last.and_then(|outcome| outcome.exit_code),
             fargate_platform_configuration: given.fargate_platform_configuration,
             image: given.image,
             instance_type: instance_type.or(given.instance_type),
@@ -170,7 +173,7 @@ impl View {
             network_interfaces: Some(Vec::new()),
             privileged: given.privileged,
             readonly_root_filesystem: given.readonly_root_filesystem,
-            reason: last.and_then(|attempt| attempt.outcome.reason.clone()).map(String::from),
+            reason: last.and_then(|outcome| outcome.reason.clone()).map(String::from),
             repository_credentials: given.repository_credentials,
             resource_requirements: Some(resource_requirements),
             runtime_platform: given.runtime_platform,

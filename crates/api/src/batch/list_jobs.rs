@@ -167,9 +167,9 @@ fn summary(
     execution: &Execution,
     array_properties: Option<model::ArrayPropertiesSummary>,
 ) -> model::JobSummary {
-    let container = execution.attempts.last().map(|attempt| model::ContainerSummary {
-        exit_code: attempt.outcome.exit_code,
-        reason: attempt.outcome.reason.clone().map(String::from),
+    let container = execution.last_outcome().map(|outcome| model::ContainerSummary {
+        exit_code: outcome.exit_code,
+        reason: outcome.reason.clone().map(String::from),
     });
     model::JobSummary {
         array_properties,

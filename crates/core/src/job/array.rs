@@ -17,6 +17,7 @@ use crate::job::depends_on::{DEPENDENT_JOB_FAILED, Dependency, Ended, dependency
 use crate::job::index_set::IndexSet;
 use crate::job::{Execution, Fate, Job, JobStatus, Transition};
 use crate::record::Key;
+use crate::time::Timestamp;
 use crate::turn::Turn;
 
 /// Status reason of a parent whose children did not all succeed.
@@ -36,12 +37,15 @@ pub struct Array {
     pub(crate) retrying: IndexSet,
     /// Statuses of the children that have a record.
     counts: StatusCounts,
+    /// When a child last changed.
+    changed_at: Timestamp,
 }
 
 impl Array {
     /// From stored children; who is ready follows from their dependencies later.
     pub(crate) fn recover(children: BTreeMap<u32, Arc<Execution>>) -> Self {
         let mut array = Array { children, ..Array::default() };
+        array.changed_at = array.children.values().map(|child| child.latest()).max().unwrap_or_default();
         for (&index, child) in &array.children {
             array.counts[child.status as usize] += 1;
             if child.status == JobStatus::Runnable {
@@ -49,6 +53,11 @@ impl Array {
             }
         }
         array
+    }
+
+    /// When a child last changed; the job's creation while none has.
+    pub fn changed_at(&self, job: &Job) -> Timestamp {
+        self.changed_at.max(job.execution.created_at)
     }
 
     /// The next child to start: the lowest index.
@@ -198,6 +207,7 @@ impl Turn<'_> {
         let mut child = array.child(&parent, index).expect("a changed child exists");
         let result = change(Arc::make_mut(&mut child));
         array.set(index, child);
+        array.changed_at = self.now;
         self.touch(Key::Child(job, index));
         result
     }

@@ -29,7 +29,7 @@ use minicbor::{Decode, Encode};
 use uuid::Uuid;
 
 use crate::arn::{Arn, Scope};
-use crate::attempt::{Outcome, Usage};
+use crate::attempt::Outcome;
 use crate::container::ContainerOverrides;
 use crate::id::{AttemptId, JobId, TaskId, cbor_uuid};
 use crate::quantity::Resources;
@@ -199,6 +199,11 @@ impl Execution {
         u32::try_from(self.attempts.len()).expect("attempts are few") + 1
     }
 
+    /// How the newest attempt ended; `None` while another one runs.
+    pub fn last_outcome(&self) -> Option<&Outcome> {
+        self.attempts.last().filter(|_| self.placement.is_none()).map(|attempt| &attempt.outcome)
+    }
+
     /// The latest time that it tells of.
     pub(crate) fn latest(&self) -> Timestamp {
         let attempt = self.attempts.last().map(|attempt| attempt.stopped_at);
@@ -264,11 +269,4 @@ pub struct Attempt {
     /// Exit code and container reason.
     #[n(6)]
     pub outcome: Outcome,
-}
-
-impl Attempt {
-    /// What it used.
-    pub fn usage(&self) -> Usage {
-        self.outcome.usage
-    }
 }

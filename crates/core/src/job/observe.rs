@@ -30,6 +30,7 @@ impl Turn<'_> {
             Observation::Started(attempt, at) => self.attempt_started(attempt, at),
             Observation::Exited(report) => self.attempt_exited(report),
             Observation::Disconnected(instance_id) => self.disconnected(&instance_id),
+            Observation::Refused(attempt) => self.attempt_refused(attempt),
         }
         self.settle_dependents();
     }
@@ -137,6 +138,19 @@ impl Turn<'_> {
         self.end_attempt(attempt, stopped_at, status_reason.into(), outcome);
     }
 
+    /// A job that was never started goes back to its place in the queue, and no attempt is used up.
+    fn attempt_refused(&mut self, attempt: AttemptId) {
+        let Some((job, execution)) = self.current(attempt) else { return };
+        let placement = execution.placement.as_deref().expect("a current attempt is placed");
+        if execution.status != JobStatus::Starting || placement.stopping.is_some() {
+            let outcome = Outcome { exit_code: None, reason: None, usage: Default::default() };
+            return self.end_attempt(attempt, self.now, FAILED_TO_START.into(), outcome);
+        }
+        self.state.release(&placement.compute_environment, &placement.instance_id, &job.resources, attempt);
+        self.execution_mut(attempt.job, |execution| execution.placement = None);
+        self.transition(attempt.job, Transition::Retry, None);
+    }
+
     fn host_lost(&mut self, attempt: AttemptId, instance_id: &Text) {
         let outcome = Outcome { exit_code: None, reason: None, usage: Usage::default() };
         self.end_attempt(
@@ -170,7 +184,8 @@ impl Turn<'_> {
             self.settle_soon(&placement.compute_environment);
         }
         let stopped_at = stopped_at.clamp(execution.started_at.unwrap_or(execution.created_at), self.now);
-        let (transition, reason) = verdict(&job, &execution, attempt.number, &status_reason, &outcome);
+        let (transition, reason) =
+            verdict(&job, &execution, attempt.number, &status_reason, stopped_at, &outcome);
         let ended = Attempt {
             task_id: placement.task_id,
             compute_environment: placement.compute_environment.clone(),
@@ -206,12 +221,16 @@ fn verdict(
     execution: &Execution,
     number: u32,
     status_reason: &Text,
+    stopped_at: Timestamp,
     outcome: &Outcome,
 ) -> (Transition, Option<Text>) {
     match execution.placement.as_ref().and_then(|placement| placement.stopping.as_ref()) {
         Some(StopCause::Terminated(reason)) => return (Transition::Fail, Some(reason.clone())),
-        Some(StopCause::TimedOut) => return (Transition::Fail, Some(TIMED_OUT.into())),
-        None => {}
+        // It may have ended in time while the server was away to see it.
+        Some(StopCause::TimedOut) if ran_for(execution, stopped_at) >= job.timeout_seconds => {
+            return (Transition::Fail, Some(TIMED_OUT.into()));
+        }
+        Some(StopCause::TimedOut) | None => {}
     }
     if outcome.exit_code == Some(0) {
         return (Transition::Succeed, Some(status_reason.clone()));
@@ -222,4 +241,10 @@ fn verdict(
         RetryAction::Retry if !execution.is_cancelled => (Transition::Retry, None),
         RetryAction::Retry | RetryAction::Exit => (Transition::Fail, Some(status_reason.clone())),
     }
+}
+
+/// Whole seconds from the attempt's start to its end.
+fn ran_for(execution: &Execution, stopped_at: Timestamp) -> Option<u32> {
+    let millis = stopped_at.0.saturating_sub(execution.started_at?.0);
+    Some(u32::try_from(millis / 1000).unwrap_or(u32::MAX))
 }

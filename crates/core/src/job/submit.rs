@@ -101,6 +101,7 @@ impl Turn<'_> {
             self.state.arrays.entry(id).or_default();
         }
         self.state.jobs.insert(id, Arc::clone(&job));
+        self.state.job_counts[job.execution.status as usize] += 1;
         self.touch(Key::Job(id));
         self.examine(id);
         Ok(job)

@@ -49,6 +49,7 @@ impl Turn<'_> {
             container::effective(&definition.container, job.overrides.as_deref(), &job.parameters)
                 .expect("parameters were checked when the job was submitted");
         container::set_all(&mut container.environment, &batch_variables(&job, id, attempt.number, placement));
+        let incarnation = self.state.instances.get(&placement.instance_id).map(|i| i.record.incarnation);
         let environment = self.state.compute_environments.get(&placement.compute_environment);
         let launch = Launch {
             attempt,
@@ -63,6 +64,7 @@ impl Turn<'_> {
             log_stream: log_stream(definition, placement.task_id),
             container_properties: definition.container_properties.clone(),
             cluster: environment.map(|ce| ce.cluster()).unwrap_or_default(),
+            incarnation: incarnation.expect("attempts are placed on instances that are known"),
         };
         self.act(Action::Start(Box::new(launch)));
     }

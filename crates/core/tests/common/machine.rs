@@ -50,6 +50,11 @@ impl Machine {
         self.actions.push(action);
     }
 
+    /// As if it had never been asked to start anything.
+    pub fn forget_all(&mut self) {
+        self.attempts.clear();
+    }
+
     fn launch(&mut self, launch: &Launch) {
         let attempt = launch.attempt;
         if self.attempts.contains_key(&attempt) {

@@ -144,7 +144,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, default_value = "127.0.0.1:8600", value_name = "ADDRESS")]
     pub(crate) listen: SocketAddr,
     /// Region of the endpoint
-    #[arg(long, default_value = "us-east-1")]
+    #[arg(long, default_value = "us-east-1", value_parser = region)]
     pub(crate) region: String,
     /// Account that the first access key belongs to
     #[arg(long, default_value = "000000000000", value_parser = account_id, value_name = "NUMBER")]
@@ -199,6 +199,16 @@ pub(crate) enum Output {
     Table,
     /// The members of the AWS API's answer, for programs.
     Json,
+}
+
+/// What a signature's credential scope can name, and an ARN can hold.
+fn region(text: &str) -> Result<String, String> {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if (1..=64).contains(&text.len()) && text.bytes().all(allowed) {
+        Ok(text.to_owned())
+    } else {
+        Err("a region is made of lower-case letters, digits and hyphens".to_owned())
+    }
 }
 
 fn account_id(text: &str) -> Result<String, String> {

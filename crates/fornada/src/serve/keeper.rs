@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use fornada_node::spawn_detached;
@@ -15,7 +15,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use super::data_dir;
 use crate::cli::args::MachineArgs;
 
-/// Between two tries to start a node that does not start.
+/// Between two starts of a node, but for the first.
 const RETRY: Duration = Duration::from_secs(1);
 
 /// A node that is kept running until [`Keeper::release`].
@@ -31,16 +31,19 @@ impl Keeper {
         let released = Arc::new(AtomicBool::new(false));
         let watched = Arc::clone(&released);
         std::thread::Builder::new().name("node-keeper".into()).spawn(move || {
-            while !watched.load(Ordering::Relaxed) {
+            let mut earliest = Instant::now();
+            loop {
                 wait_for_end(&command.dir);
+                // A node that ends as soon as it has started is not started as fast as the machine can.
+                std::thread::sleep(earliest.saturating_duration_since(Instant::now()));
                 if watched.load(Ordering::Relaxed) {
                     return;
                 }
                 tracing::warn!("the node has ended; starting another");
                 if let Err(error) = command.start() {
                     tracing::error!(%error, "cannot start the node");
-                    std::thread::sleep(RETRY);
                 }
+                earliest = Instant::now() + RETRY;
             }
         })?;
         Ok(Keeper { released })
@@ -73,8 +76,12 @@ impl NodeCommand {
 
     /// Passes on what the node says of the machine: capacity, and what is not enforced there.
     fn start(&self) -> std::io::Result<()> {
-        let said = spawn_detached(&self.exe, &self.args, &self.dir)?;
-        said.lines().for_each(|line| eprintln!("{line}"));
+        match spawn_detached(&self.exe, &self.args, &self.dir)? {
+            Some(said) => said.lines().for_each(|line| eprintln!("{line}")),
+            None => eprintln!(
+                "taking up the node that runs here, with the capacity and switches it was started with"
+            ),
+        }
         Ok(())
     }
 }

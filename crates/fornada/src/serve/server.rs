@@ -10,7 +10,7 @@ use fornada_api::access_keys::{self, AccessKeys};
 use fornada_api::app::{App, Auth};
 use fornada_api::server::Limits;
 use fornada_api::{defaults, front};
-use fornada_engine::port::clock::SystemClock;
+use fornada_engine::port::clock::{SteadyClock, SystemClock};
 use fornada_engine::{Engine, Ports};
 use fornada_node::Client;
 use fornada_store::log::LogDirectory;
@@ -56,7 +56,7 @@ impl Server {
         let engine = Engine::start(Ports {
             store: Box::new(store),
             backend: Box::new(NodeBackend(Arc::clone(&node))),
-            clock: Box::new(SystemClock),
+            clock: Box::new(SteadyClock::default()),
             entropy: Box::new(entropy),
         })?;
         let app = Arc::new(App {

@@ -17,30 +17,35 @@ const STOPPING_MAX: Duration = Duration::from_secs(35);
 const LOOK: Duration = Duration::from_millis(20);
 
 /// What asks the server to stop.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Signal {
     /// Ctrl-C: somebody is there.
     Interrupt,
-    /// A service manager.
+    /// A service manager, or a terminal that was closed.
     Terminate,
 }
 
-/// Both signals.
+/// The signals that end the server.
 pub(super) struct Signals {
     interrupt: unix::Signal,
     terminate: unix::Signal,
+    hangup: unix::Signal,
 }
 
 impl Signals {
     pub(super) fn listen() -> Result<Signals> {
-        let interrupt = unix::signal(SignalKind::interrupt())?;
-        Ok(Signals { interrupt, terminate: unix::signal(SignalKind::terminate())? })
+        Ok(Signals {
+            interrupt: unix::signal(SignalKind::interrupt())?,
+            terminate: unix::signal(SignalKind::terminate())?,
+            hangup: unix::signal(SignalKind::hangup())?,
+        })
     }
 
     pub(super) async fn next(&mut self) -> Signal {
         tokio::select! {
             _ = self.interrupt.recv() => Signal::Interrupt,
             _ = self.terminate.recv() => Signal::Terminate,
+            _ = self.hangup.recv() => Signal::Terminate,
         }
     }
 }
@@ -65,7 +70,7 @@ pub(super) async fn leave(
         return;
     }
     eprintln!("Press Ctrl-C again within {} seconds to stop them too.", SECOND_THOUGHTS.as_secs());
-    if tokio::time::timeout(SECOND_THOUGHTS, signals.next()).await.is_err() {
+    if tokio::time::timeout(SECOND_THOUGHTS, signals.next()).await != Ok(Signal::Interrupt) {
         return;
     }
     eprintln!("stopping {running} (SIGTERM, 30 seconds, SIGKILL) …");

@@ -114,8 +114,13 @@ impl Node {
 
     pub async fn run(&mut self, launch: Launch) -> AttemptReport {
         let attempt = launch.attempt;
-        self.client.perform(vec![Action::Start(Box::new(launch))]);
+        self.client.perform(vec![self.start_of(launch)]);
         self.report(attempt).await
+    }
+
+    /// The order to start it, for this node and no other.
+    pub fn start_of(&self, launch: Launch) -> Action {
+        start(&self.host, launch)
     }
 
     pub async fn started(&mut self, attempt: AttemptId) {
@@ -224,7 +229,13 @@ pub fn launch() -> Launch {
         log_stream: format!("test/default/{task_id}").into(),
         container_properties: Document::default(),
         cluster: "AWSBatch-local".into(),
+        incarnation: TaskId(0),
     }
+}
+
+/// The order to start it, for this incarnation of `host`.
+pub fn start(host: &Host, launch: Launch) -> Action {
+    Action::Start(Box::new(Launch { incarnation: host.incarnation, ..launch }))
 }
 
 pub fn sh(script: &str) -> Launch {

@@ -42,6 +42,7 @@ const SCHEMA: &str = "
         created_at INTEGER NOT NULL,
         body BLOB NOT NULL
     );
+    CREATE INDEX job_by_queue ON job (queue, sequence);
     CREATE INDEX job_by_queue_and_status ON job (queue, status, sequence);
     CREATE TABLE child (
         job BLOB NOT NULL,
