@@ -190,6 +190,8 @@ def test_image_that_cannot_be_pulled(server):
             "This value was submitted in a deprecated key and may conflict with the value provided by the job"
             " definition's resource requirements.",
         ),
+        ({"containerOverrides": {"resourceRequirements": [{"type": "VCPU", "value": "0.5"}]}},
+         "vCPU must be at least 1, got 0.5."),
         ({"containerOverrides": {"command": [""]}}, ""),
         ({"arrayProperties": {"size": 1}}, ""),
         ({"arrayProperties": {"size": 10_001}}, ""),

@@ -7,6 +7,8 @@ use fornada_model::{Violations, batch, logs};
 use http::StatusCode;
 use serde_json::json;
 
+use crate::batch::container_fields;
+
 /// What a client sees, and what only the log sees.
 #[derive(Debug)]
 pub struct WireError {
@@ -127,6 +129,7 @@ impl From<Refusal> for WireError {
             Refusal::MissingParameter { name } => WireError::invalid(format!(
                 "Unable to substitute value. No parameter found for reference {name}"
             )),
+            Refusal::BadSize { size, resources } => container_fields::bad_size(size, &resources),
             Refusal::DeprecatedOverride => WireError::invalid(
                 "This value was submitted in a deprecated key and may conflict with the value provided by the job \
                  definition's resource requirements.",

@@ -35,6 +35,9 @@ pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 /// Time in which a request body must have arrived whole.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// Time in which a peer must take some of its answer.
+const UNREAD_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Request head (request line and headers) that may be buffered before its end must have come, in bytes. One read
 /// more may be in the buffer by then, so a head is certain to be refused from twice this size.
 const MAX_HEAD_BYTES: usize = 64 * 1024;
@@ -98,7 +101,7 @@ pub async fn serve(
             Some(_) = connections.join_next() => continue,
             next = next => next,
         };
-        without_delay(&stream);
+        configure(&stream);
         let router = router.clone();
         let service = service_fn(move |request| respond(router.clone(), request));
         let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
@@ -138,10 +141,13 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-/// Small answers leave at once. A failure means that the peer has gone, which reading will tell.
-fn without_delay(stream: &TcpStream) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "cannot set TCP_NODELAY");
+/// Small answers leave at once, and a peer that takes none of its answer for a while loses its connection. A failure means that
+/// the peer has gone, which reading will tell.
+fn configure(stream: &TcpStream) {
+    let unread = u32::try_from(UNREAD_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
+    let timeout = rustix::net::sockopt::set_tcp_user_timeout(stream, unread).map_err(io::Error::from);
+    if let Err(error) = stream.set_nodelay(true).and(timeout) {
+        tracing::debug!(%error, "cannot configure a connection");
     }
 }
 

@@ -121,6 +121,53 @@ pub fn resources(template: &Requirements, overrides: Option<&Requirements>) -> R
     }
 }
 
+/// A size that the platform does not offer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BadSize {
+    /// EC2 takes whole vCPUs.
+    #[error("less than one vCPU")]
+    TooFewVcpus,
+    /// EC2 takes whole vCPUs.
+    #[error("a fraction of a vCPU")]
+    FractionalVcpus,
+    /// Fargate takes certain pairs of vCPU and memory.
+    #[error("not a Fargate size")]
+    NotOnFargate,
+}
+
+/// Checks vCPU and memory against what the platform offers.
+///
+/// Source: AWS Batch API reference, ResourceRequirement.
+///
+/// # Errors
+/// [`BadSize`].
+pub fn check_size(resources: &Resources, fargate: bool) -> Result<(), BadSize> {
+    let Resources { milli_vcpus, memory_mib, gpus: _ } = *resources;
+    match (fargate, milli_vcpus) {
+        (true, _) if is_fargate_size(milli_vcpus, memory_mib) => Ok(()),
+        (true, _) => Err(BadSize::NotOnFargate),
+        (false, 0..1000) => Err(BadSize::TooFewVcpus),
+        (false, _) if !milli_vcpus.is_multiple_of(1000) => Err(BadSize::FractionalVcpus),
+        (false, _) => Ok(()),
+    }
+}
+
+fn is_fargate_size(milli_vcpus: u64, mib: u64) -> bool {
+    let steps =
+        |min: u64, max: u64, step: u64| (min..=max).contains(&mib) && (mib - min).is_multiple_of(step);
+    match milli_vcpus {
+        250 => [512, 1024, 2048].contains(&mib),
+        500 => steps(1024, 4096, 1024),
+        1000 => steps(2048, 8192, 1024),
+        2000 => steps(4096, 16_384, 1024),
+        4000 => steps(8192, 30_720, 1024),
+        8000 => steps(16_384, 61_440, 4096),
+        16_000 => steps(32_768, 122_880, 8192),
+        32_000 => [61_440, 122_880, 249_856].contains(&mib),
+        _ => false,
+    }
+}
+
 /// Sets variables by name: an existing one keeps its place, a new one is appended.
 pub fn set_all(environment: &mut Vec<(Text, Text)>, variables: &[(Text, Text)]) {
     for (name, value) in variables {

@@ -1,6 +1,8 @@
 //! Why a command was not carried out. The API turns each into AWS's words; here they are situations.
 
 use crate::arn::Arn;
+use crate::container::BadSize;
+use crate::quantity::Resources;
 use crate::text::Text;
 
 /// A command that the state does not allow. Nothing was changed.
@@ -59,6 +61,14 @@ pub enum Refusal {
     MissingParameter {
         /// The name after `Ref::`.
         name: Text,
+    },
+    /// The overrides ask for a size that the definition's platform does not offer.
+    #[error("{size}")]
+    BadSize {
+        /// What is wrong with it.
+        size: BadSize,
+        /// What the container would have.
+        resources: Resources,
     },
     /// `vcpus` or `memory` given for a definition that uses `resourceRequirements`.
     #[error("deprecated override against resourceRequirements")]

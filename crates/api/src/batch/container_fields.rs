@@ -2,7 +2,8 @@
 //!
 //! Source: AWS Batch API reference, KeyValuePair, ResourceRequirement.
 
-use fornada_core::container::Requirements;
+use fornada_core::container::{BadSize, Requirements};
+use fornada_core::quantity::Resources;
 use fornada_core::text::Text;
 use fornada_model::batch as model;
 
@@ -63,7 +64,8 @@ pub(super) fn requirements(
     asked.milli_vcpus = asked.milli_vcpus.or(legacy(vcpus).map(|n| n * 1000));
     asked.memory_mib = asked.memory_mib.or(legacy(memory));
     if let Some(milli_vcpus) = asked.milli_vcpus.filter(|n| *n < MILLI_VCPUS_MIN) {
-        return Err(too_few_vcpus(milli_vcpus));
+        let resources = Resources { milli_vcpus, ..Resources::default() };
+        return Err(bad_size(BadSize::TooFewVcpus, &resources));
     }
     if let Some(mib) = asked.memory_mib.filter(|n| *n < MEMORY_MIB_MIN) {
         return Err(WireError::invalid(format!(
@@ -73,9 +75,16 @@ pub(super) fn requirements(
     Ok(asked)
 }
 
-/// Fewer than a platform takes.
-pub(super) fn too_few_vcpus(milli_vcpus: u64) -> WireError {
-    WireError::invalid(format!("vCPU must be at least 1, got {}.", vcpus(milli_vcpus)))
+/// In the service's words.
+pub(crate) fn bad_size(size: BadSize, resources: &Resources) -> WireError {
+    let (vcpus, mib) = (vcpus(resources.milli_vcpus), resources.memory_mib);
+    WireError::invalid(match size {
+        BadSize::TooFewVcpus => format!("vCPU must be at least 1, got {vcpus}."),
+        BadSize::FractionalVcpus => format!("vCPU must be a whole number, got {vcpus}."),
+        BadSize::NotOnFargate => {
+            format!("Fargate resource requirements ({vcpus} vCPU, {mib} MiB) not valid.")
+        }
+    })
 }
 
 /// `1` of 1000, `0.25` of 250.

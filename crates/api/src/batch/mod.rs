@@ -1,7 +1,7 @@
 //! AWS Batch: from an HTTP request to the operation that it names. One file an operation, or a resource's operations.
 
 pub(crate) mod compute_environments;
-mod container_fields;
+pub(crate) mod container_fields;
 mod describe_jobs;
 mod job_definitions;
 pub(crate) mod job_queues;

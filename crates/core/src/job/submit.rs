@@ -73,6 +73,11 @@ impl Turn<'_> {
         let overrides = submission.overrides;
         let container = container::effective(&definition.container, overrides.as_ref(), &parameters)
             .map_err(|missing| Refusal::MissingParameter { name: missing.name.into() })?;
+        if overrides.is_some() {
+            let resources = container.resources;
+            container::check_size(&resources, definition.fargate)
+                .map_err(|size| Refusal::BadSize { size, resources })?;
+        }
         self.check_dependencies(scope, &submission.depends_on, submission.array_size)?;
 
         let id = self.fresh.uuid();

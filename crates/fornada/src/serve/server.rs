@@ -92,18 +92,25 @@ impl Server {
 
         let handle = engine.handle();
         let mut signals = shutdown::Signals::listen()?;
-        let mut end = None;
+        let (mut end, mut running) = (None, 0);
         let until_end = async {
             end = tokio::select! {
                 fatal = engine.stopped() => Some(End::Fatal(fatal)),
                 signal = signals.next() => Some(End::Signal(signal)),
             };
+            // Before requests in flight are waited for: a second Ctrl-C must come from somebody who has read this.
+            if let (Some(End::Signal(signal)), Some(keeper)) = (&end, &keeper) {
+                keeper.release();
+                running = shutdown::announce(*signal, &handle).await;
+            }
         };
         fornada_api::server::serve(listener, front::router(app), Limits::default(), until_end).await;
         drop(announced);
         match end {
             Some(End::Signal(signal)) => {
-                shutdown::leave(signal, &mut signals, &handle, &node, keeper).await;
+                if keeper.is_some() {
+                    shutdown::leave(signal, running, &mut signals, &handle, &node).await;
+                }
                 Ok(ExitCode::SUCCESS)
             }
             Some(End::Fatal(Some(fatal))) => Err(fatal.into()),

@@ -7,8 +7,6 @@ use fornada_engine::Handle;
 use fornada_node::Client;
 use tokio::signal::unix::{self, SignalKind};
 
-use super::keeper::Keeper;
-
 /// How long a second Ctrl-C counts.
 const SECOND_THOUGHTS: Duration = Duration::from_secs(5);
 /// SIGTERM, 30 seconds, SIGKILL, and a little for the last reports.
@@ -50,26 +48,34 @@ impl Signals {
     }
 }
 
-/// Decides what becomes of the node. Everything acknowledged is durable already.
-pub(super) async fn leave(
-    signal: Signal,
-    signals: &mut Signals,
-    engine: &Handle,
-    node: &Client,
-    keeper: Option<Keeper>,
-) {
-    let Some(keeper) = keeper else { return }; // somebody else's node
-    keeper.release();
+/// Says what becomes of running jobs, as soon as the signal has come; how many there are.
+pub(super) async fn announce(signal: Signal, engine: &Handle) -> usize {
     let running = engine.read(|state| state.running_attempts()).await.unwrap_or(0);
     if running == 0 {
-        return node.shutdown(false).await;
+        return 0;
     }
     let jobs = if running == 1 { "1 job is".to_owned() } else { format!("{running} jobs are") };
     eprintln!("{jobs} running and will go on; `fornada up` takes them up again.");
+    if signal == Signal::Interrupt {
+        eprintln!("Press Ctrl-C again within {} seconds to stop them too.", SECOND_THOUGHTS.as_secs());
+    }
+    running
+}
+
+/// Decides what becomes of the node. Everything acknowledged is durable already.
+pub(super) async fn leave(
+    signal: Signal,
+    running: usize,
+    signals: &mut Signals,
+    engine: &Handle,
+    node: &Client,
+) {
+    if running == 0 {
+        return node.shutdown(false).await;
+    }
     if signal == Signal::Terminate {
         return;
     }
-    eprintln!("Press Ctrl-C again within {} seconds to stop them too.", SECOND_THOUGHTS.as_secs());
     if tokio::time::timeout(SECOND_THOUGHTS, signals.next()).await != Ok(Signal::Interrupt) {
         return;
     }

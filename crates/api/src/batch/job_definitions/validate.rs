@@ -2,7 +2,7 @@
 //!
 //! Source: AWS Batch API reference, ContainerProperties; AWS Batch User Guide, job definition parameters; texts as observed.
 
-use fornada_core::container::Requirements;
+use fornada_core::container::{self, Requirements};
 use fornada_model::batch as model;
 
 use super::super::container_fields;
@@ -202,38 +202,11 @@ fn check_fargate_log(log: &model::LogConfiguration) -> Result<(), WireError> {
 }
 
 fn check_size(asked: &Requirements, platform: model::PlatformCapability) -> Result<(), WireError> {
-    let milli_vcpus = asked.milli_vcpus.ok_or_else(|| WireError::invalid("vCPU is required."))?;
-    let mib = asked.memory_mib.ok_or_else(|| WireError::invalid("Memory is required."))?;
-    let vcpus = container_fields::vcpus(milli_vcpus);
-    if platform == model::PlatformCapability::Fargate {
-        if !is_fargate_size(milli_vcpus, mib) {
-            return Err(WireError::invalid(format!(
-                "Fargate resource requirements ({vcpus} vCPU, {mib} MiB) not valid."
-            )));
-        }
-    } else if milli_vcpus < 1000 {
-        return Err(container_fields::too_few_vcpus(milli_vcpus));
-    } else if !milli_vcpus.is_multiple_of(1000) {
-        return Err(WireError::invalid(format!("vCPU must be a whole number, got {vcpus}.")));
-    }
-    Ok(())
-}
-
-/// Source: AWS Batch API reference, ResourceRequirement.
-fn is_fargate_size(milli_vcpus: u64, mib: u64) -> bool {
-    let steps =
-        |min: u64, max: u64, step: u64| (min..=max).contains(&mib) && (mib - min).is_multiple_of(step);
-    match milli_vcpus {
-        250 => [512, 1024, 2048].contains(&mib),
-        500 => steps(1024, 4096, 1024),
-        1000 => steps(2048, 8192, 1024),
-        2000 => steps(4096, 16_384, 1024),
-        4000 => steps(8192, 30_720, 1024),
-        8000 => steps(16_384, 61_440, 4096),
-        16_000 => steps(32_768, 122_880, 8192),
-        32_000 => [61_440, 122_880, 249_856].contains(&mib),
-        _ => false,
-    }
+    require(asked.milli_vcpus.is_some(), "vCPU is required.")?;
+    require(asked.memory_mib.is_some(), "Memory is required.")?;
+    let resources = container::resources(asked, None);
+    let fargate = platform == model::PlatformCapability::Fargate;
+    container::check_size(&resources, fargate).map_err(|size| container_fields::bad_size(size, &resources))
 }
 
 #[cfg(test)]
