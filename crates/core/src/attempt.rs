@@ -94,6 +94,13 @@ pub struct Outcome {
     pub usage: Usage,
 }
 
+impl Outcome {
+    /// Of an attempt without a process: it never started, or vanished with its machine.
+    pub fn without_process(reason: Option<Text>) -> Outcome {
+        Outcome { exit_code: None, reason, usage: Usage::default() }
+    }
+}
+
 /// One attempt in a backend's answer to "what are you running?".
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct AttemptReport {

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use fornada_core::attempt::{AttemptReport, Launch, Outcome, Usage};
 use fornada_core::id::AttemptId;
-use fornada_core::text::Text;
 use fornada_core::time::Timestamp;
 use fornada_engine::port::log::{LogWriter, StreamName};
 use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
@@ -63,13 +62,13 @@ pub(crate) async fn run(
     };
     let permit = tokio::select! {
         permit = host.spawner.permits.acquire() => permit,
-        () = stop.notified() => return report(None, crate::now(), never_ran(None)),
+        () = stop.notified() => return report(None, crate::now(), Outcome::without_process(None)),
     };
     let spawned = host.spawner.spawn(launch.clone()).await;
     drop(permit);
     let process = match spawned {
         Ok(process) => process,
-        Err(refusal) => return report(None, crate::now(), never_ran(Some(refusal.0.into()))),
+        Err(refusal) => return report(None, crate::now(), Outcome::without_process(Some(refusal.0.into()))),
     };
     let started_at = process.started_at;
     host.metadata.insert(launch.clone(), started_at);
@@ -77,11 +76,6 @@ pub(crate) async fn run(
     let (ended_at, outcome) = live(&host, &launch, process, &stop).await;
     host.metadata.remove(launch.task_id);
     report(Some(started_at), ended_at.max(started_at), outcome);
-}
-
-/// The outcome of an attempt without a process.
-pub(crate) fn never_ran(reason: Option<Text>) -> Outcome {
-    Outcome { exit_code: None, reason, usage: Usage::default() }
 }
 
 async fn live(host: &Host, launch: &Launch, process: Process, stop: &Notify) -> (Timestamp, Outcome) {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fornada_core::attempt::{Action, AttemptReport, Host as HostFacts, Launch, Observation};
+use fornada_core::attempt::{Action, AttemptReport, Host as HostFacts, Launch, Observation, Outcome};
 use fornada_core::id::{AttemptId, TaskId};
 use fornada_core::text::Text;
 use fornada_engine::port::log::LogWriter;
@@ -313,7 +313,7 @@ impl Supervisor {
             return held.stop.notify_one(); // kept until the attempt looks, so that none is lost
         }
         // Never started here. The end is kept as well, so that a Start which arrives late does nothing.
-        let ended = Some((crate::now(), attempt::never_ran(None)));
+        let ended = Some((crate::now(), Outcome::without_process(None)));
         let report = AttemptReport { attempt, started_at: None, ended };
         self.held.insert(attempt, Held { report: report.clone(), stop: Arc::new(Notify::new()) });
         self.observe(Observation::Exited(report));

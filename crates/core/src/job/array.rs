@@ -137,6 +137,18 @@ impl Turn<'_> {
         self.state.enqueue(job);
     }
 
+    /// Marks all children RUNNABLE at once, if they still are as they were submitted; `false` when they are not.
+    pub(crate) fn all_children_ready(&mut self, job: Uuid, size: u32) -> bool {
+        let untouched = self.state.jobs[&job].array.as_ref().is_some_and(|array| array.fate.is_none());
+        let array = self.state.arrays.entry(job).or_default();
+        if !(untouched && array.children.is_empty() && array.ready.is_empty()) {
+            return false;
+        }
+        array.ready = IndexSet::all(size);
+        self.state.enqueue(job);
+        true
+    }
+
     /// Every child without a record ends by `fate`.
     pub(crate) fn fail_unstarted(&mut self, job: Uuid, fate: Fate) {
         let record = self.job_mut(job);

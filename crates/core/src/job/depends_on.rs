@@ -108,9 +108,7 @@ impl Turn<'_> {
             }
             match self.gate(&job) {
                 Gate::Never => self.fail_unstarted(id, dependency_failed(self.now)),
-                Gate::Open => {
-                    (0..job.array.as_ref().map_or(0, |a| a.size)).for_each(|i| self.examine_child(&job, i))
-                }
+                Gate::Open => self.examine_children(&job),
                 Gate::Waits => {}
             }
             return;
@@ -148,6 +146,15 @@ impl Turn<'_> {
                 }
             }
             Ended::One(JobId { member: Member::Whole | Member::Node(_), .. }) => {}
+        }
+    }
+
+    /// Like [`Turn::examine_child`] for each. Children that wait for nothing of their own become ready as one range.
+    fn examine_children(&mut self, job: &Job) {
+        let size = job.array.as_ref().map_or(0, |array| array.size);
+        let plain = job.depends_on.iter().all(|dependency| matches!(dependency, Dependency::Job(_)));
+        if !(plain && self.all_children_ready(job.id, size)) {
+            (0..size).for_each(|index| self.examine_child(job, index));
         }
     }
 

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::attempt::{Action, AttemptReport, Host, Observation, Outcome, Usage};
+use crate::attempt::{Action, AttemptReport, Host, Observation, Outcome};
 use crate::id::{AttemptId, JobId};
 use crate::job::retry::{self, Failure, RetryAction};
 use crate::job::stop::TIMED_OUT;
@@ -88,7 +88,7 @@ impl Turn<'_> {
     /// Repeats the start of an attempt that the machine never heard of; one that is to be stopped by now has ended with that.
     fn start_after_all(&mut self, attempt: AttemptId) {
         if self.is_stopping(attempt) {
-            let outcome = Outcome { exit_code: None, reason: None, usage: Usage::default() };
+            let outcome = Outcome::without_process(None);
             self.end_attempt(attempt, self.now, FAILED_TO_START.into(), outcome);
         } else {
             self.start(attempt.job);
@@ -143,7 +143,7 @@ impl Turn<'_> {
         let Some((job, execution)) = self.current(attempt) else { return };
         let placement = execution.placement.as_deref().expect("a current attempt is placed");
         if execution.status != JobStatus::Starting || placement.stopping.is_some() {
-            let outcome = Outcome { exit_code: None, reason: None, usage: Default::default() };
+            let outcome = Outcome::without_process(None);
             return self.end_attempt(attempt, self.now, FAILED_TO_START.into(), outcome);
         }
         self.state.release(&placement.compute_environment, &placement.instance_id, &job.resources, attempt);
@@ -152,7 +152,7 @@ impl Turn<'_> {
     }
 
     fn host_lost(&mut self, attempt: AttemptId, instance_id: &Text) {
-        let outcome = Outcome { exit_code: None, reason: None, usage: Usage::default() };
+        let outcome = Outcome::without_process(None);
         self.end_attempt(
             attempt,
             self.now,
