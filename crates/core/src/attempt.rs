@@ -3,11 +3,15 @@
 //! Actions may be repeated: each is keyed by [`AttemptId`], and a backend that is told twice to start the same attempt
 //! starts it once. Observations may be late or repeated: one of an attempt that is not the current one changes nothing.
 
+use std::net::Ipv4Addr;
+
 use minicbor::{Decode, Encode};
 
 use crate::arn::Scope;
+use crate::container::ContainerDependency;
 use crate::id::{AttemptId, TaskId};
 use crate::quantity::Resources;
+use crate::task::TaskKind;
 use crate::text::{Document, Text};
 use crate::time::Timestamp;
 
@@ -26,33 +30,69 @@ pub struct Launch {
     /// Name of the job.
     #[n(3)]
     pub job_name: Text,
-    /// Image reference, or `host`.
+    /// How the task was described.
     #[n(4)]
-    pub image: Text,
-    /// Command after overrides and parameter substitution; empty means the image's own.
+    pub kind: TaskKind,
+    /// At least one; init containers first.
     #[n(5)]
-    pub command: Vec<Text>,
-    /// Environment after overrides, `AWS_BATCH_*` included; names are unique.
+    pub containers: Vec<LaunchContainer>,
+    /// What all containers together may use.
     #[n(6)]
-    pub environment: Vec<(Text, Text)>,
-    /// What the container may use.
-    #[n(7)]
     pub resources: Resources,
-    /// Log group, for example `/aws/batch/job`.
-    #[n(8)]
-    pub log_group: Text,
-    /// Log stream, for example `render/default/0123…`.
-    #[n(9)]
-    pub log_stream: Text,
-    /// The definition's `containerProperties` as JSON, for what only a backend reads (user, volumes, limits).
-    #[n(10)]
-    pub container_properties: Document,
+    /// The task's description as JSON ([`crate::task::TaskTemplate::properties`]), for what only a backend reads (user,
+    /// volumes, limits).
+    #[n(7)]
+    pub properties: Document,
     /// Name of the ECS cluster that stands for the compute environment in ARNs.
-    #[n(11)]
+    #[n(8)]
     pub cluster: Text,
     /// [`Host::incarnation`] that it was decided for; any other refuses it.
-    #[n(12)]
+    #[n(9)]
     pub incarnation: TaskId,
+    /// The node's own address, by which the others of a multi-node job reach it.
+    #[n(10)]
+    pub address: Option<Ipv4Addr>,
+}
+
+/// One container of a [`Launch`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct LaunchContainer {
+    /// Unique in the task; `default` when it is the only one of a job.
+    #[n(0)]
+    pub name: Text,
+    /// Image reference, or `host`.
+    #[n(1)]
+    pub image: Text,
+    /// Replaces the image's entry point unless empty.
+    #[n(2)]
+    pub entry_point: Vec<Text>,
+    /// Command after overrides and parameter substitution; empty means the image's own.
+    #[n(3)]
+    pub command: Vec<Text>,
+    /// Environment after overrides, `AWS_BATCH_*` included; names are unique.
+    #[n(4)]
+    pub environment: Vec<(Text, Text)>,
+    /// Variables whose values are secrets: name, and `valueFrom`. The values are never part of state or logs.
+    #[n(5)]
+    pub secrets: Vec<(Text, Text)>,
+    /// What it may use.
+    #[n(6)]
+    pub resources: Resources,
+    /// Log group, for example `/aws/batch/job`.
+    #[n(7)]
+    pub log_group: Text,
+    /// Log stream, for example `render/default/0123…`.
+    #[n(8)]
+    pub log_stream: Text,
+    /// When it ends, the others are stopped and the attempt is over.
+    #[n(9)]
+    pub essential: bool,
+    /// What must have happened to others before it starts.
+    #[n(10)]
+    pub depends_on: Vec<ContainerDependency>,
+    /// Runs to its end, in order, before the others start.
+    #[n(11)]
+    pub init: bool,
 }
 
 /// What the engine asks of a backend, after the decision is durable.
@@ -83,21 +123,42 @@ pub struct Usage {
 /// How an attempt ended.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Outcome {
-    /// 0 to 255; 128 + n for a process that ended by signal n. `None` when no process ran.
+    /// 0 to 255; 128 + n for a process that ended by signal n. `None` when no process ran. Of several containers: 0 when all
+    /// essential ones ended so, else that of the essential one that failed first.
     #[n(0)]
     pub exit_code: Option<i32>,
-    /// `container.reason`, for example `CannotPullContainerError: …` or `OutOfMemoryError: …`.
+    /// Of the container that decided; `container.reason`, for example `CannotPullContainerError: …` or `OutOfMemoryError: …`.
     #[n(1)]
     pub reason: Option<Text>,
     /// What it used.
     #[n(2)]
     pub usage: Usage,
+    /// Of a task described by `ecsProperties` or `eksProperties`: each container that started or was to start.
+    #[n(3)]
+    pub containers: Option<Vec<ContainerOutcome>>,
+}
+
+/// How one container of several ended.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ContainerOutcome {
+    /// Its name in the task.
+    #[n(0)]
+    pub name: Text,
+    /// As [`Outcome::exit_code`].
+    #[n(1)]
+    pub exit_code: Option<i32>,
+    /// As [`Outcome::reason`].
+    #[n(2)]
+    pub reason: Option<Text>,
+    /// Whether a process of it ran, and with that its log stream may hold something.
+    #[n(3)]
+    pub started: bool,
 }
 
 impl Outcome {
     /// Of an attempt without a process: it never started, or vanished with its machine.
     pub fn without_process(reason: Option<Text>) -> Outcome {
-        Outcome { exit_code: None, reason, usage: Usage::default() }
+        Outcome { exit_code: None, reason, usage: Usage::default(), containers: None }
     }
 }
 

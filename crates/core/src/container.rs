@@ -48,9 +48,74 @@ pub struct ContainerTemplate {
     /// `awslogs-stream-prefix`; the default is the definition's name.
     #[n(5)]
     pub log_stream_prefix: Option<Text>,
+    /// Its part in a task of several containers; `None` in `containerProperties`, which is the only one.
+    #[n(6)]
+    pub role: Option<Box<Role>>,
+    /// Environment variables whose values are secrets: name, and where the value is (`valueFrom`).
+    #[n(7)]
+    pub secrets: Option<Vec<(Text, Text)>>,
+    /// Replaces the image's entry point: `command` of a container of a pod, whose `args` are [`Self::command`] here.
+    #[n(8)]
+    pub entry_point: Option<Vec<Text>>,
 }
 
-/// `containerOverrides` of a submission.
+impl ContainerTemplate {
+    /// `default` for the only container of a job, as in its log stream's name.
+    pub fn name(&self) -> &str {
+        self.role.as_ref().map_or("default", |role| role.name.as_str())
+    }
+
+    /// Whether the end of this container is the end of the attempt.
+    pub fn is_essential(&self) -> bool {
+        self.role.as_ref().is_none_or(|role| role.essential)
+    }
+}
+
+/// What a container is to the others of its task.
+///
+/// Source: AWS Batch API reference, TaskContainerProperties; EksPodProperties (initContainers).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Role {
+    /// Unique in the task.
+    #[n(0)]
+    pub name: Text,
+    /// When it ends, the others are stopped and the attempt is over.
+    #[n(1)]
+    pub essential: bool,
+    /// What must have happened before it starts.
+    #[n(2)]
+    pub depends_on: Vec<ContainerDependency>,
+    /// An init container of a pod: runs to its end, in order, before the others start.
+    #[n(3)]
+    pub init: bool,
+}
+
+/// One entry of a container's `dependsOn`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ContainerDependency {
+    /// Name of the other container.
+    #[n(0)]
+    pub container: Text,
+    /// What of it is waited for.
+    #[n(1)]
+    pub condition: Condition,
+}
+
+/// What a container waits for in another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Condition {
+    /// It has started.
+    #[n(0)]
+    Start,
+    /// It has ended, however.
+    #[n(1)]
+    Complete,
+    /// It has ended with exit code 0.
+    #[n(2)]
+    Success,
+}
+
+/// What a submission changes of one container: `containerOverrides`, or an element of the overrides of a task or pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct ContainerOverrides {
     /// Replaces the whole command.
@@ -65,6 +130,15 @@ pub struct ContainerOverrides {
     /// Echoed; only multi-node jobs act on it.
     #[n(3)]
     pub instance_type: Option<Text>,
+    /// Which container of the task; the only one when `None`.
+    #[n(4)]
+    pub name: Option<Text>,
+    /// Replaces the image; pods only.
+    #[n(5)]
+    pub image: Option<Text>,
+    /// Replaces the entry point; pods only.
+    #[n(6)]
+    pub entry_point: Option<Vec<Text>>,
 }
 
 /// A container as it will run.
@@ -72,6 +146,8 @@ pub struct ContainerOverrides {
 pub struct Container {
     /// Image reference, or `host`.
     pub image: Text,
+    /// Replaces the image's entry point, unless empty; with every placeholder replaced.
+    pub entry_point: Vec<Text>,
     /// With every placeholder replaced.
     pub command: Vec<Text>,
     /// Definition's variables in their order, then new ones of the overrides. Names are unique.
@@ -97,15 +173,20 @@ pub fn effective(
     overrides: Option<&ContainerOverrides>,
     parameters: &BTreeMap<Text, Text>,
 ) -> Result<Container, MissingParameter> {
-    let command = overrides.and_then(|o| o.command.as_ref()).unwrap_or(&template.command);
+    let command = overrides.and_then(|o| o.command.as_deref()).unwrap_or(&template.command);
+    let entry_point = overrides.and_then(|o| o.entry_point.as_deref()).or(template.entry_point.as_deref());
+    let substituted = |elements: &[Text]| -> Result<Vec<Text>, MissingParameter> {
+        elements.iter().map(|element| substitute(element, parameters)).collect()
+    };
     let mut environment = Vec::with_capacity(template.environment.len());
     set_all(&mut environment, &template.environment);
     if let Some(overrides) = overrides {
         set_all(&mut environment, &overrides.environment);
     }
     Ok(Container {
-        image: template.image.clone(),
-        command: command.iter().map(|element| substitute(element, parameters)).collect::<Result<_, _>>()?,
+        image: overrides.and_then(|o| o.image.as_ref()).unwrap_or(&template.image).clone(),
+        entry_point: substituted(entry_point.unwrap_or_default())?,
+        command: substituted(command)?,
         environment,
         resources: resources(&template.requirements, overrides.map(|o| &o.requirements)),
     })

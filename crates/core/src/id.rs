@@ -41,6 +41,11 @@ impl JobId {
     pub fn child(job: Uuid, index: u32) -> Self {
         JobId { job, member: Member::Index(index) }
     }
+
+    /// Node `node` of multi-node job `job`.
+    pub fn node(job: Uuid, node: u32) -> Self {
+        JobId { job, member: Member::Node(node) }
+    }
 }
 
 impl fmt::Display for JobId {

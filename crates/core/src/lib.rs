@@ -24,6 +24,7 @@ pub mod refusal;
 pub mod resource;
 pub mod schedule;
 pub mod state;
+pub mod task;
 pub mod text;
 pub mod time;
 pub mod turn;

@@ -91,6 +91,35 @@ pub enum Refusal {
     /// Jobs of this kind have no children to run in sequence or side by side.
     #[error("the dependency type needs an array job")]
     NotAnArray,
+    /// The overrides are of another kind than the definition.
+    #[error("{member} do not fit the definition")]
+    WrongOverrides {
+        /// The member of the request.
+        member: &'static str,
+    },
+    /// An override names no container of the definition.
+    #[error("no container {name}")]
+    NoSuchContainer {
+        /// As the caller wrote it; empty when it names none though there are several.
+        name: Text,
+    },
+    /// An override's `targetNodes` is no range of the definition.
+    #[error("no node range {target}")]
+    NodeTargets {
+        /// As the caller wrote it.
+        target: Text,
+    },
+    /// The definition's ranges do not make sense for this many nodes.
+    #[error("the definition cannot have {num_nodes} nodes")]
+    BadNumNodes {
+        /// As asked for.
+        num_nodes: u32,
+        /// Some range has no upper bound.
+        is_open: bool,
+    },
+    /// An array of a multi-node definition.
+    #[error("an array of multi-node jobs")]
+    ArrayOfNodes,
     /// More than 50.
     #[error("too many tags")]
     TooManyTags,

@@ -4,6 +4,7 @@
 //! both agree.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -12,7 +13,8 @@ use crate::arn::Arn;
 use crate::attempt::Host;
 use crate::id::{AttemptId, JobId, Member};
 use crate::job::array::{Array, StatusCounts};
-use crate::job::{Execution, Job, JobStatus};
+use crate::job::nodes::Gang;
+use crate::job::{Execution, Job, JobStatus, Placement};
 use crate::quantity::Resources;
 use crate::record::Record;
 use crate::resource::Status;
@@ -62,6 +64,8 @@ pub struct State {
     pub(crate) job_definitions: BTreeMap<Arn, BTreeMap<u32, Arc<JobDefinition>>>,
     pub(crate) jobs: HashMap<Uuid, Arc<Job>>,
     pub(crate) arrays: HashMap<Uuid, Array>,
+    /// Multi-node jobs.
+    pub(crate) gangs: HashMap<Uuid, Gang>,
     pub(crate) instances: BTreeMap<Text, Instance>,
 
     pub(crate) backlogs: BTreeMap<Arn, Backlog>,
@@ -69,6 +73,8 @@ pub struct State {
     pub(crate) dependents: HashMap<Uuid, Vec<Uuid>>,
     /// What runs in each compute environment.
     pub(crate) in_use: BTreeMap<Arn, Resources>,
+    /// Addresses of nodes that have a place.
+    pub(crate) addresses: BTreeSet<Ipv4Addr>,
     timers: BTreeSet<(Timestamp, Timer)>,
     pub(crate) next_sequence: u64,
     /// Jobs by status, an array counted once.
@@ -135,11 +141,14 @@ impl State {
             self.job_counts[job.execution.status as usize] += 1;
             if job.array.is_some() {
                 self.arrays.insert(job.id, Array::recover(children.remove(&job.id).unwrap_or_default()));
+            } else if job.nodes.is_some() {
+                let nodes = children.remove(&job.id).unwrap_or_default();
+                self.gangs.insert(job.id, Gang { nodes });
             }
         }
         for job in &jobs {
-            let children = self.arrays.get(&job.id).into_iter().flat_map(|array| array.children.values());
-            let latest = children.map(|child| child.latest()).max().unwrap_or_default();
+            let children = self.members_of(job.id);
+            let latest = children.map(|(_, child)| child.latest()).max().unwrap_or_default();
             self.latest = self.latest.max(latest).max(job.execution.latest());
             if job.execution.status.is_terminal() {
                 continue;
@@ -149,15 +158,12 @@ impl State {
             if job.execution.status == JobStatus::Runnable {
                 self.enqueue(job.id);
             }
-            if let Some(array) = self.arrays.get(&job.id) {
-                if array.next_runnable().is_some() {
-                    self.enqueue(job.id);
-                }
-                let live: Vec<_> =
-                    self.arrays[&job.id].children.iter().map(|(&i, c)| (i, Arc::clone(c))).collect();
-                for (index, child) in live {
-                    self.recover_placement(JobId::child(job.id, index), job, &child);
-                }
+            if self.arrays.get(&job.id).is_some_and(|array| array.next_runnable().is_some()) {
+                self.enqueue(job.id);
+            }
+            let live: Vec<_> = self.members_of(job.id).map(|(id, member)| (id, Arc::clone(member))).collect();
+            for (id, member) in live {
+                self.recover_placement(id, job, &member);
             }
         }
     }
@@ -166,10 +172,23 @@ impl State {
         let (Some(placement), Some(attempt)) = (&execution.placement, execution.current_attempt(id)) else {
             return;
         };
-        self.reserve(&placement.compute_environment, &placement.instance_id, &job.resources, attempt);
-        if let (Some(started_at), Some(seconds)) = (execution.started_at, job.timeout_seconds) {
+        self.reserve(placement, attempt);
+        if let (Some(started_at), Some(seconds)) = (execution.started_at, job.timeout_of(id.member)) {
             self.set_timer(started_at.plus_seconds(seconds), Timer::AttemptTimeout(attempt));
         }
+    }
+
+    /// Children or nodes of a job that have records of their own.
+    fn members_of(&self, job: Uuid) -> impl Iterator<Item = (JobId, &Arc<Execution>)> {
+        let children = self.arrays.get(&job).into_iter().flat_map(|array| &array.children);
+        let children = children.map(move |(&index, child)| (JobId::child(job, index), child));
+        let nodes = self.gangs.get(&job).into_iter().flat_map(|gang| &gang.nodes);
+        children.chain(nodes.map(move |(&node, execution)| (JobId::node(job, node), execution)))
+    }
+
+    /// What an attempt of this job, child or node may use.
+    pub(crate) fn resources_of(&self, id: JobId) -> Resources {
+        self.jobs[&id.job].resources_of(id.member)
     }
 
     /// Jobs that wait for dependencies, to be examined once after recovery: what is ready follows from them.
@@ -225,36 +244,30 @@ impl State {
         }
     }
 
-    /// Books capacity for an attempt.
-    pub(crate) fn reserve(
-        &mut self,
-        environment: &Arn,
-        instance: &Text,
-        resources: &Resources,
-        attempt: AttemptId,
-    ) {
-        self.in_use.entry(environment.clone()).or_default().reserve(resources);
-        if let Some(instance) = self.instances.get_mut(instance) {
-            instance.used.reserve(resources);
+    /// Books what an attempt may use, where it is placed.
+    pub(crate) fn reserve(&mut self, placement: &Placement, attempt: AttemptId) {
+        let resources = self.resources_of(attempt.job);
+        self.in_use.entry(placement.compute_environment.clone()).or_default().reserve(&resources);
+        if let Some(instance) = self.instances.get_mut(&placement.instance_id) {
+            instance.used.reserve(&resources);
             instance.attempts.insert(attempt);
         }
+        self.addresses.extend(placement.address);
     }
 
-    /// Gives the capacity of an attempt back.
-    pub(crate) fn release(
-        &mut self,
-        environment: &Arn,
-        instance: &Text,
-        resources: &Resources,
-        attempt: AttemptId,
-    ) {
-        if let Some(in_use) = self.in_use.get_mut(environment) {
-            in_use.release(resources);
+    /// Gives back what an attempt held.
+    pub(crate) fn release(&mut self, placement: &Placement, attempt: AttemptId) {
+        let resources = self.resources_of(attempt.job);
+        if let Some(in_use) = self.in_use.get_mut(&placement.compute_environment) {
+            in_use.release(&resources);
         }
-        if let Some(instance) = self.instances.get_mut(instance)
+        if let Some(instance) = self.instances.get_mut(&placement.instance_id)
             && instance.attempts.remove(&attempt)
         {
-            instance.used.release(resources);
+            instance.used.release(&resources);
+        }
+        if let Some(address) = placement.address {
+            self.addresses.remove(&address);
         }
         self.schedule_due = true;
     }
@@ -307,13 +320,13 @@ impl State {
         self.jobs.get(&id)
     }
 
-    /// A job or array child, with the record of its parent (for a whole job, of itself).
+    /// A job, array child or node, with the record of its parent (for a whole job, of itself).
     pub fn find(&self, id: JobId) -> Option<(Arc<Job>, Arc<Execution>)> {
         let job = self.jobs.get(&id.job)?;
         let execution = match id.member {
             Member::Whole => Arc::new(job.execution.clone()),
             Member::Index(index) => self.arrays.get(&id.job)?.child(job, index)?,
-            Member::Node(_) => return None,
+            Member::Node(node) => self.gangs.get(&id.job)?.node(job, node)?,
         };
         Some((Arc::clone(job), execution))
     }
@@ -335,7 +348,7 @@ impl State {
         match id.member {
             Member::Whole => Some(job.execution.status),
             Member::Index(index) => self.arrays.get(&id.job)?.status(job, index),
-            Member::Node(_) => None,
+            Member::Node(node) => Some(self.gangs.get(&id.job)?.node(job, node)?.status),
         }
     }
 
@@ -374,11 +387,12 @@ impl State {
         let mut used: BTreeMap<&Arn, Resources> = BTreeMap::new();
         let mut booked: BTreeMap<&Text, Resources> = BTreeMap::new();
         let mut attempts = 0;
+        let mut addresses = BTreeSet::new();
         let mut live: BTreeMap<&Arn, usize> = BTreeMap::new();
         for job in self.jobs.values() {
-            let mut executions: Vec<&Execution> = vec![&job.execution];
+            let mut executions: Vec<(JobId, &Execution)> = vec![(JobId::whole(job.id), &job.execution)];
+            executions.extend(self.members_of(job.id).map(|(id, execution)| (id, &**execution)));
             if let Some(array) = self.arrays.get(&job.id) {
-                executions.extend(array.children.values().map(Arc::as_ref));
                 let size = job.array.as_ref().map_or(0, |a| a.size);
                 let summary = array.summary(job);
                 assert_eq!(summary.iter().sum::<u32>(), size, "array {} counts its children", job.id);
@@ -391,25 +405,26 @@ impl State {
                     job.id
                 );
             }
-            for execution in executions {
-                let placed = matches!(execution.status, JobStatus::Starting | JobStatus::Running);
-                assert_eq!(
-                    placed,
-                    execution.placement.is_some(),
-                    "{} is placed exactly while it runs",
-                    job.id
-                );
-                assert_eq!(
-                    execution.status.is_terminal(),
-                    execution.stopped_at.is_some(),
-                    "{} stopped",
-                    job.id
-                );
+            let runs = |status| matches!(status, JobStatus::Starting | JobStatus::Running);
+            for (id, execution) in executions {
+                let placed = match id.member {
+                    Member::Whole => runs(execution.status) && job.nodes.is_none(),
+                    Member::Index(_) => runs(execution.status),
+                    // Also held while the main node starts, and no more between two attempts of the job.
+                    Member::Node(_) => execution.placement.is_some() && runs(job.execution.status),
+                };
+                assert_eq!(placed, execution.placement.is_some(), "{id} is placed exactly while it runs");
+                assert_eq!(execution.status.is_terminal(), execution.stopped_at.is_some(), "{id} stopped");
                 if let Some(placement) = &execution.placement {
-                    used.entry(&placement.compute_environment).or_default().reserve(&job.resources);
-                    booked.entry(&placement.instance_id).or_default().reserve(&job.resources);
+                    let resources = job.resources_of(id.member);
+                    used.entry(&placement.compute_environment).or_default().reserve(&resources);
+                    booked.entry(&placement.instance_id).or_default().reserve(&resources);
+                    addresses.extend(placement.address);
                     attempts += 1;
                 }
+            }
+            if let Some(gang) = self.gangs.get(&job.id).filter(|_| job.execution.status.is_terminal()) {
+                assert!(gang.nodes.values().all(|node| node.status.is_terminal()), "{} ends last", job.id);
             }
             if !job.execution.status.is_terminal() {
                 *live.entry(&job.queue).or_default() += 1;
@@ -429,6 +444,7 @@ impl State {
             );
         }
         assert_eq!(self.running_attempts(), attempts, "instances hold what is placed");
+        assert_eq!(self.addresses, addresses, "addresses are those of nodes that have a place");
         assert!(
             self.dependents.keys().all(|&target| self.is_live(target)),
             "only what is live is waited for"

@@ -101,7 +101,8 @@ impl<'a> Turn<'a> {
     pub(crate) fn execution_mut<R>(&mut self, id: JobId, change: impl FnOnce(&mut Execution) -> R) -> R {
         match id.member {
             Member::Index(index) => self.child_mut(id.job, index, change),
-            Member::Whole | Member::Node(_) => change(&mut self.job_mut(id.job).execution),
+            Member::Node(node) => self.node_mut(id.job, node, change),
+            Member::Whole => change(&mut self.job_mut(id.job).execution),
         }
     }
 
@@ -111,6 +112,7 @@ impl<'a> Turn<'a> {
     /// When the move is not legal: whoever decided it was wrong about the state.
     pub(crate) fn transition(&mut self, id: JobId, transition: Transition, reason: Option<Text>) {
         let now = self.now;
+        let why = reason.clone();
         let (from, to) = self.execution_mut(id, |execution| {
             let from = execution.status;
             let to = transition.from(from);
@@ -122,9 +124,13 @@ impl<'a> Turn<'a> {
             }
             (from, to)
         });
-        if id.member == Member::Whole {
-            self.state.job_counts[from as usize] -= 1;
-            self.state.job_counts[to as usize] += 1;
+        match id.member {
+            Member::Whole => {
+                self.state.job_counts[from as usize] -= 1;
+                self.state.job_counts[to as usize] += 1;
+            }
+            Member::Index(_) => {}
+            Member::Node(_) => return, // queues and dependents know its parent only
         }
         match to {
             JobStatus::Runnable => self.state.enqueue(id.job),
@@ -134,6 +140,7 @@ impl<'a> Turn<'a> {
                 self.state.dequeue_if_empty(id.job);
                 if id.member == Member::Whole {
                     self.job_ended(id.job);
+                    self.end_nodes(id.job, why.as_ref());
                 }
                 self.ended.push_back(Ended::One(id));
             }

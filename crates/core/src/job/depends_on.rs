@@ -31,13 +31,16 @@ pub enum Dependency {
     /// Child i of this array waits for its child i − 1.
     #[n(2)]
     Sequential,
+    /// That job or child must have ended, well or badly. Beyond AWS Batch.
+    #[n(3)]
+    AfterAny(#[n(0)] JobId),
 }
 
 impl Dependency {
     /// The job it points at, if it points at another.
     pub fn target(&self) -> Option<Uuid> {
         match self {
-            Dependency::Job(id) => Some(id.job),
+            Dependency::Job(id) | Dependency::AfterAny(id) => Some(id.job),
             Dependency::NToN(job) => Some(*job),
             Dependency::Sequential => None,
         }
@@ -127,8 +130,10 @@ impl Turn<'_> {
     fn examine_after(&mut self, dependent: Uuid, ended: Ended) {
         let Some(job) = self.state.job(dependent).cloned() else { return };
         let concerned = |dependency: &Dependency| match (*dependency, ended) {
-            (Dependency::Job(on), Ended::One(id)) => on == id,
-            (Dependency::Job(on), Ended::Unstarted(job)) => on.job == job && on.member != Member::Whole,
+            (Dependency::Job(on) | Dependency::AfterAny(on), Ended::One(id)) => on == id,
+            (Dependency::Job(on) | Dependency::AfterAny(on), Ended::Unstarted(job)) => {
+                on.job == job && on.member != Member::Whole
+            }
             (Dependency::NToN(_) | Dependency::Sequential, _) => false,
         };
         if job.depends_on.iter().any(concerned) {
@@ -152,7 +157,8 @@ impl Turn<'_> {
     /// Like [`Turn::examine_child`] for each. Children that wait for nothing of their own become ready as one range.
     fn examine_children(&mut self, job: &Job) {
         let size = job.array.as_ref().map_or(0, |array| array.size);
-        let plain = job.depends_on.iter().all(|dependency| matches!(dependency, Dependency::Job(_)));
+        let plain = |on: &Dependency| matches!(on, Dependency::Job(_) | Dependency::AfterAny(_));
+        let plain = job.depends_on.iter().all(plain);
         if !(plain && self.all_children_ready(job.id, size)) {
             (0..size).for_each(|index| self.examine_child(job, index));
         }
@@ -165,7 +171,7 @@ impl Turn<'_> {
             return;
         }
         let own = job.depends_on.iter().map(|dependency| match *dependency {
-            Dependency::Job(_) => Gate::Open, // part of the array's gate
+            Dependency::Job(_) | Dependency::AfterAny(_) => Gate::Open, // part of the array's gate
             Dependency::NToN(on) => self.gate_of(JobId::child(on, index)),
             Dependency::Sequential if index == 0 => Gate::Open,
             Dependency::Sequential => self.gate_of(JobId::child(job.id, index - 1)),
@@ -181,6 +187,9 @@ impl Turn<'_> {
     fn gate(&self, job: &Job) -> Gate {
         let plain = job.depends_on.iter().filter_map(|dependency| match *dependency {
             Dependency::Job(id) => Some(self.gate_of(id)),
+            Dependency::AfterAny(id) => {
+                Some(self.gate_of(id)).map(|gate| if gate == Gate::Never { Gate::Open } else { gate })
+            }
             Dependency::NToN(_) | Dependency::Sequential => None,
         });
         plain.max().unwrap_or(Gate::Open)

@@ -10,6 +10,7 @@
 //! | SubmitJob | [`submit`] |
 //! | dependencies of jobs on jobs | [`depends_on`] |
 //! | array children | [`array`] |
+//! | nodes of multi-node parallel jobs | [`nodes`] |
 //! | CancelJob, TerminateJob, timeouts | [`stop`] |
 //! | what backends report | [`observe`] |
 //! | retry rules | [`retry`] |
@@ -17,6 +18,7 @@
 pub mod array;
 pub mod depends_on;
 pub mod index_set;
+pub mod nodes;
 pub mod observe;
 pub mod retry;
 pub mod status;
@@ -24,6 +26,7 @@ pub mod stop;
 pub mod submit;
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 use minicbor::{Decode, Encode};
 use uuid::Uuid;
@@ -31,15 +34,18 @@ use uuid::Uuid;
 use crate::arn::{Arn, Scope};
 use crate::attempt::Outcome;
 use crate::container::ContainerOverrides;
-use crate::id::{AttemptId, JobId, TaskId, cbor_uuid};
+use crate::id::{AttemptId, JobId, Member, TaskId, cbor_uuid};
 use crate::quantity::Resources;
-use crate::text::Text;
+use crate::resource::job_definition::JobDefinition;
+use crate::task::Task;
+use crate::text::{Document, Text};
 use crate::time::Timestamp;
 use depends_on::Dependency;
+use nodes::Nodes;
 use retry::RetryStrategy;
 pub use status::{JobStatus, Transition};
 
-/// A submitted job: a single one, or an array parent.
+/// A submitted job: a single one, or the parent of an array or of nodes.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Job {
     /// What SubmitJob returned.
@@ -66,7 +72,7 @@ pub struct Job {
     /// As submitted.
     #[n(7)]
     pub overrides: Option<Box<ContainerOverrides>>,
-    /// What each attempt may use: the shape that scheduling sees.
+    /// What each attempt may use: the shape that scheduling sees. Of a multi-node job, all nodes together.
     #[n(8)]
     pub resources: Resources,
     /// Of the submission, else of the definition; `None` when neither gave one.
@@ -90,9 +96,18 @@ pub struct Job {
     /// Present for array parents.
     #[n(15)]
     pub array: Option<ArrayProperties>,
-    /// How far it has come; of a parent, how far the array as a whole has.
+    /// How far it has come; of a parent, how far the array or the nodes as a whole have.
     #[n(16)]
     pub execution: Execution,
+    /// `ecsPropertiesOverride` or `eksPropertiesOverride`: the containers that they change.
+    #[n(17)]
+    pub task_overrides: Option<Vec<ContainerOverrides>>,
+    /// Present for multi-node jobs.
+    #[n(18)]
+    pub nodes: Option<Box<Nodes>>,
+    /// Of the overrides, as JSON, what only the echo shows.
+    #[n(20)]
+    pub overrides_document: Option<Document>,
 }
 
 impl Job {
@@ -107,6 +122,44 @@ impl Job {
     /// `arn:…:job/{id}`.
     pub fn arn(&self, id: JobId) -> Arn {
         self.scope().arn("batch", &format!("job/{id}"))
+    }
+
+    /// What one attempt of it, of a child, or of a node may use.
+    pub fn resources_of(&self, member: Member) -> Resources {
+        match (member, &self.nodes) {
+            (Member::Node(node), Some(nodes)) => {
+                nodes.group(node).map(|group| group.resources).unwrap_or_default()
+            }
+            (Member::Whole | Member::Index(_) | Member::Node(_), _) => self.resources,
+        }
+    }
+
+    /// Longest duration of an attempt in seconds; that of the main node stands for all nodes.
+    pub fn timeout_of(&self, member: Member) -> Option<u32> {
+        let counts = match (member, &self.nodes) {
+            (Member::Node(node), Some(nodes)) => node == nodes.main_node,
+            (Member::Whole | Member::Index(_) | Member::Node(_), _) => true,
+        };
+        self.timeout_seconds.filter(|_| counts)
+    }
+
+    /// What an attempt runs, and what the submission changes of it; `None` for the parent of nodes, which runs nothing.
+    pub fn task<'a>(
+        &'a self,
+        definition: &'a JobDefinition,
+        member: Member,
+    ) -> Option<(Task<'a>, &'a [ContainerOverrides])> {
+        match (member, &self.nodes) {
+            (Member::Node(node), Some(nodes)) => {
+                let range = nodes.group(node)?.range;
+                Some((definition.task_of_range(range)?, nodes.overrides_of(range)))
+            }
+            (Member::Whole | Member::Index(_), Some(_)) => None,
+            (Member::Whole | Member::Index(_) | Member::Node(_), None) => {
+                let only = self.overrides.as_deref().map(std::slice::from_ref);
+                Some((definition.task()?, only.or(self.task_overrides.as_deref()).unwrap_or_default()))
+            }
+        }
     }
 
     /// The strategy in force.
@@ -170,7 +223,8 @@ pub struct Execution {
     /// Attempts that ended, oldest first.
     #[n(7)]
     pub attempts: Vec<Attempt>,
-    /// Where the current attempt is; present exactly while STARTING or RUNNING.
+    /// Where the current attempt is; present exactly while STARTING or RUNNING, and for a node also while it waits for the
+    /// main node to run. The parent of nodes has none.
     #[n(8)]
     pub placement: Option<Box<Placement>>,
 }
@@ -232,6 +286,9 @@ pub struct Placement {
     /// Set when it is being stopped; the first cause stays.
     #[n(3)]
     pub stopping: Option<StopCause>,
+    /// Of a node: the address by which the others reach it.
+    #[n(4)]
+    pub address: Option<Ipv4Addr>,
 }
 
 /// Why a running attempt is being stopped.
@@ -243,6 +300,9 @@ pub enum StopCause {
     /// `attemptDurationSeconds` passed.
     #[n(1)]
     TimedOut,
+    /// The main node of its job has ended.
+    #[n(2)]
+    MainNodeEnded,
 }
 
 /// An attempt that ended.
@@ -269,4 +329,7 @@ pub struct Attempt {
     /// Exit code and container reason.
     #[n(6)]
     pub outcome: Outcome,
+    /// Of a node: its address.
+    #[n(7)]
+    pub address: Option<Ipv4Addr>,
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::attempt::{Action, AttemptReport, Host, Observation, Outcome};
-use crate::id::{AttemptId, JobId};
+use crate::id::{AttemptId, JobId, Member};
 use crate::job::retry::{self, Failure, RetryAction};
 use crate::job::stop::TIMED_OUT;
 use crate::job::{Attempt, Execution, Job, JobStatus, StopCause, Transition};
@@ -69,6 +69,7 @@ impl Turn<'_> {
             match reports.get(attempt) {
                 Some(report) if report.ended.is_some() => self.attempt_exited(report.clone()),
                 Some(report) => self.adopt(*attempt, report.started_at),
+                None if !restarted && self.is_held(*attempt) => {} // its turn has not come
                 // Placed, and durable, but the machine never heard of it: the action was lost in a crash of the server.
                 None if !restarted && self.has_status(attempt.job, JobStatus::Starting) => {
                     self.start_after_all(*attempt);
@@ -122,8 +123,11 @@ impl Turn<'_> {
         let started_at = at.clamp(execution.created_at, self.now);
         self.transition(attempt.job, Transition::Start, None);
         self.execution_mut(attempt.job, |execution| execution.started_at = Some(started_at));
-        if let Some(seconds) = job.timeout_seconds {
+        if let Some(seconds) = job.timeout_of(attempt.job.member) {
             self.state.set_timer(started_at.plus_seconds(seconds), Timer::AttemptTimeout(attempt));
+        }
+        if job.nodes.is_some() {
+            self.node_started(attempt.job, started_at);
         }
     }
 
@@ -142,11 +146,16 @@ impl Turn<'_> {
     fn attempt_refused(&mut self, attempt: AttemptId) {
         let Some((job, execution)) = self.current(attempt) else { return };
         let placement = execution.placement.as_deref().expect("a current attempt is placed");
-        if execution.status != JobStatus::Starting || placement.stopping.is_some() {
+        let is_led =
+            job.nodes.as_ref().is_some_and(|nodes| attempt.job.member != Member::Node(nodes.main_node));
+        if execution.status != JobStatus::Starting || placement.stopping.is_some() || is_led {
             let outcome = Outcome::without_process(None);
             return self.end_attempt(attempt, self.now, FAILED_TO_START.into(), outcome);
         }
-        self.state.release(&placement.compute_environment, &placement.instance_id, &job.resources, attempt);
+        if job.nodes.is_some() {
+            return self.gang_refused(job.id);
+        }
+        self.state.release(placement, attempt);
         self.execution_mut(attempt.job, |execution| execution.placement = None);
         self.transition(attempt.job, Transition::Retry, None);
     }
@@ -171,8 +180,9 @@ impl Turn<'_> {
     ) {
         let Some((job, execution)) = self.current(attempt) else { return };
         let placement = execution.placement.as_deref().expect("a current attempt is placed");
-        self.state.release(&placement.compute_environment, &placement.instance_id, &job.resources, attempt);
-        if let (Some(started_at), Some(seconds)) = (execution.started_at, job.timeout_seconds) {
+        self.state.release(placement, attempt);
+        if let (Some(started_at), Some(seconds)) = (execution.started_at, job.timeout_of(attempt.job.member))
+        {
             self.state.clear_timer(started_at.plus_seconds(seconds), Timer::AttemptTimeout(attempt));
         }
         if self
@@ -194,7 +204,11 @@ impl Turn<'_> {
             stopped_at,
             status_reason,
             outcome,
+            address: placement.address,
         };
+        if job.nodes.is_some() {
+            return self.node_ended(attempt.job, ended, (transition, reason));
+        }
         self.execution_mut(attempt.job, |execution| {
             execution.attempts.push(ended);
             execution.placement = None;
@@ -230,7 +244,7 @@ fn verdict(
         Some(StopCause::TimedOut) if ran_for(execution, stopped_at) >= job.timeout_seconds => {
             return (Transition::Fail, Some(TIMED_OUT.into()));
         }
-        Some(StopCause::TimedOut) | None => {}
+        Some(StopCause::TimedOut | StopCause::MainNodeEnded) | None => {}
     }
     if outcome.exit_code == Some(0) {
         return (Transition::Succeed, Some(status_reason.clone()));
@@ -238,7 +252,9 @@ fn verdict(
     let failure = Failure { status_reason, reason: outcome.reason.as_deref(), exit_code: outcome.exit_code };
     match retry::decide(job.retry.as_deref().unwrap_or(&Default::default()), number, failure) {
         // A job whose cancellation was accepted while it ran is not tried again.
-        RetryAction::Retry if !execution.is_cancelled => (Transition::Retry, None),
+        RetryAction::Retry if !execution.is_cancelled && !job.execution.is_cancelled => {
+            (Transition::Retry, None)
+        }
         RetryAction::Retry | RetryAction::Exit => (Transition::Fail, Some(status_reason.clone())),
     }
 }

@@ -6,7 +6,8 @@
 //! | STARTING, RUNNING | noted, no effect | stopped; FAILED with the caller's reason when the process has ended |
 //! | SUCCEEDED, FAILED | no effect | no effect |
 //!
-//! On an array parent both act on every child. Stopped jobs are never retried.
+//! On an array parent both act on every child, on the parent of nodes on every node; a node alone cannot be stopped. Stopped
+//! jobs are never retried.
 //!
 //! Source: AWS Batch API reference, CancelJob and TerminateJob; User Guide, job timeouts.
 
@@ -37,6 +38,9 @@ impl Turn<'_> {
     }
 
     fn stop_job(&mut self, id: JobId, kind: Kind, reason: &Text) {
+        if matches!(id.member, Member::Node(_)) {
+            return;
+        }
         let is_parent = id.member == Member::Whole && self.state.array(id.job).is_some();
         match self.state.status_of(id) {
             None | Some(JobStatus::Succeeded | JobStatus::Failed) => return,
@@ -44,6 +48,12 @@ impl Turn<'_> {
             Some(JobStatus::Submitted | JobStatus::Pending | JobStatus::Runnable) => {
                 self.flag(id, kind);
                 self.fail(id, reason.clone());
+            }
+            Some(JobStatus::Starting | JobStatus::Running) if self.state.gangs.contains_key(&id.job) => {
+                self.flag(id, kind);
+                if !self.stop_between_attempts(id.job, reason) && kind == Kind::Terminate {
+                    self.stop_nodes(id.job, &StopCause::Terminated(reason.clone()));
+                }
             }
             Some(JobStatus::Starting | JobStatus::Running) => {
                 self.flag(id, kind);
@@ -83,13 +93,18 @@ impl Turn<'_> {
     pub(crate) fn attempt_timed_out(&mut self, attempt: AttemptId) {
         let current =
             self.state.find(attempt.job).and_then(|(_, execution)| execution.current_attempt(attempt.job));
-        if current == Some(attempt) {
+        if current != Some(attempt) {
+            return;
+        }
+        if matches!(attempt.job.member, Member::Node(_)) {
+            self.stop_nodes(attempt.job.job, &StopCause::TimedOut);
+        } else {
             self.stop_attempt(attempt.job, StopCause::TimedOut);
         }
     }
 
     /// Asks the backend to stop the current attempt. The first cause stays.
-    fn stop_attempt(&mut self, id: JobId, cause: StopCause) {
+    pub(crate) fn stop_attempt(&mut self, id: JobId, cause: StopCause) {
         let attempt = self.execution_mut(id, |execution| {
             let attempt = execution.current_attempt(id)?;
             let placement = execution.placement.as_mut()?;

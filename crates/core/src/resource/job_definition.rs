@@ -14,6 +14,7 @@ use crate::record::Key;
 use crate::refusal::Refusal;
 use crate::resource::tags::Tags;
 use crate::state::State;
+use crate::task::{NodesTemplate, Task, TaskKind, TaskTemplate};
 use crate::text::{Document, Text};
 use crate::time::Timestamp;
 use crate::turn::Turn;
@@ -30,9 +31,9 @@ pub struct JobDefinition {
     /// ACTIVE; INACTIVE once deregistered.
     #[n(2)]
     pub active: bool,
-    /// What decisions depend on.
+    /// `containerProperties`; exactly one of this, [`Self::task`] and [`Self::nodes`] is there.
     #[n(3)]
-    pub container: ContainerTemplate,
+    pub container: Option<ContainerTemplate>,
     /// Defaults for `Ref::` placeholders.
     #[n(4)]
     pub parameters: BTreeMap<Text, Text>,
@@ -66,6 +67,15 @@ pub struct JobDefinition {
     /// `containerProperties` alone as JSON: what a backend gets.
     #[n(14)]
     pub container_properties: Document,
+    /// `ecsProperties` or `eksProperties`.
+    #[n(15)]
+    pub task: Option<Box<TaskTemplate>>,
+    /// `nodeProperties`: type `multinode`.
+    #[n(16)]
+    pub nodes: Option<Box<NodesTemplate>>,
+    /// `platformCapabilities` names MANAGED_INSTANCES.
+    #[n(18)]
+    pub managed_instances: Option<bool>,
 }
 
 impl JobDefinition {
@@ -73,6 +83,34 @@ impl JobDefinition {
     pub fn name(&self) -> &str {
         let name = name_of(&self.arn);
         name.rsplit_once(':').map_or(name, |(name, _)| name)
+    }
+
+    /// What an attempt of the job or of a child runs; `None` when each node has its own.
+    pub fn task(&self) -> Option<Task<'_>> {
+        let container = self.container.as_ref().map(|container| Task {
+            kind: TaskKind::Container,
+            containers: std::slice::from_ref(container),
+            properties: &self.container_properties,
+        });
+        container.or_else(|| self.task.as_deref().map(Task::from))
+    }
+
+    /// What an environment must be able to run: `EC2`, `FARGATE`, `EKS` or `MANAGED_INSTANCES`.
+    pub fn capability(&self) -> &'static str {
+        let ranges = self.nodes.iter().flat_map(|nodes| &nodes.ranges).map(|range| Task::from(&range.task));
+        let is_eks = self.task().into_iter().chain(ranges).any(|task| task.kind == TaskKind::Eks);
+        match (is_eks, self.fargate, self.managed_instances) {
+            (true, ..) => "EKS",
+            (_, true, _) => "FARGATE",
+            (.., Some(true)) => "MANAGED_INSTANCES",
+            _ => "EC2",
+        }
+    }
+
+    /// What the nodes of the range with this index run.
+    pub fn task_of_range(&self, range: u32) -> Option<Task<'_>> {
+        let ranges = &self.nodes.as_ref()?.ranges;
+        ranges.get(usize::try_from(range).ok()?).map(|range| Task::from(&range.task))
     }
 
     /// The ARN without revision, which all revisions share.

@@ -7,6 +7,7 @@
 use uuid::Uuid;
 
 use crate::arn::Arn;
+use crate::job::Job;
 use crate::quantity::Resources;
 use crate::resource::Status;
 use crate::resource::compute_environment::ComputeEnvironment;
@@ -21,44 +22,62 @@ const REQUIREMENT_TOO_HIGH: &str = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - 
 /// What can be done with a job now.
 pub(super) enum Fit {
     /// It starts here.
-    Now { compute_environment: Arn, instance_id: Text },
+    Now {
+        /// The environment that takes it.
+        compute_environment: Arn,
+        /// Where the attempt runs; of a multi-node job, where each node does.
+        instance_ids: Vec<Text>,
+    },
     /// It could fit when something ends or comes back.
     Later,
     /// Nothing that the queue has could ever take it.
     Never(&'static str),
 }
 
-/// Finds a place for one attempt of `job`.
+/// Finds a place for one attempt of `job`: for all of its nodes, or for none.
 pub(super) fn place(state: &State, queue: &Arn, job: Uuid) -> Fit {
-    let need = state.jobs[&job].resources;
+    let job = &state.jobs[&job];
+    let need = job.resources;
     let environments = || {
         let order =
             state.job_queues.get(queue).map(|queue| queue.environments.as_slice()).unwrap_or_default();
         order.iter().filter_map(|arn| state.compute_environments.get(arn))
     };
+    let connected = || state.instances.values().filter(|instance| instance.connected);
     for ce in environments().filter(|ce| ce.enabled && ce.status == Status::Valid) {
         let used = state.in_use.get(&ce.arn).copied().unwrap_or_default();
         if used.milli_vcpus + need.milli_vcpus > ceiling(ce) {
             continue;
         }
-        let room = state.instances.values().find(|instance| {
-            instance.connected && instance.record.capacity.saturating_sub(&instance.used).covers(&need)
-        });
-        if let Some(instance) = room {
-            let (compute_environment, instance_id) = (ce.arn.clone(), instance.record.instance_id.clone());
-            return Fit::Now { compute_environment, instance_id };
+        let free = connected().map(|i| (&i.record.instance_id, i.record.capacity.saturating_sub(&i.used)));
+        if let Some(instance_ids) = pack(job, free) {
+            return Fit::Now { compute_environment: ce.arn.clone(), instance_ids };
         }
     }
     if environments().next().is_some() && environments().all(|ce| need.milli_vcpus > ceiling(ce)) {
         return Fit::Never(MAX_VCPUS_TOO_LOW);
     }
     // With no machine connected there is nothing to measure the job against.
-    let mut machines = state.instances.values().filter(|instance| instance.connected).peekable();
-    let covers = |capacity: &Resources| capacity.covers(&need);
-    if machines.peek().is_some() && !machines.any(|instance| covers(&instance.record.capacity)) {
+    let all = || connected().map(|instance| (&instance.record.instance_id, instance.record.capacity));
+    if all().next().is_some() && pack(job, all()).is_none() {
         return Fit::Never(REQUIREMENT_TOO_HIGH);
     }
     Fit::Later
+}
+
+/// Puts each node (or the one attempt) on the first instance with room for it; `None` when one finds none.
+fn pack<'a>(job: &Job, room: impl Iterator<Item = (&'a Text, Resources)>) -> Option<Vec<Text>> {
+    let Some(nodes) = &job.nodes else {
+        let mut room = room.filter(|(_, free)| free.covers(&job.resources));
+        return room.next().map(|(id, _)| vec![id.clone()]);
+    };
+    let mut room: Vec<(&Text, Resources)> = room.collect();
+    let put = |need: Resources| {
+        let (id, free) = room.iter_mut().find(|(_, free)| free.covers(&need))?;
+        *free = free.saturating_sub(&need);
+        Some((*id).clone())
+    };
+    nodes.needs().into_iter().map(put).collect()
 }
 
 /// Thousandths of a vCPU that an environment may use.

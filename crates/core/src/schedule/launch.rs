@@ -3,11 +3,12 @@
 //! Source: AWS Batch User Guide, job environment variables; Amazon ECS task metadata; awslogs log driver.
 
 use crate::arn::{Scope, name_of};
-use crate::attempt::{Action, Launch};
-use crate::container;
+use crate::attempt::{Action, Launch, LaunchContainer};
+use crate::container::{self, Container, ContainerTemplate};
 use crate::id::{JobId, Member, TaskId};
 use crate::job::{Job, Placement};
 use crate::resource::job_definition::JobDefinition;
+use crate::task::TaskKind;
 use crate::text::Text;
 use crate::turn::Turn;
 
@@ -17,18 +18,19 @@ pub const DEFAULT_LOG_GROUP: &str = "/aws/batch/job";
 /// Characters of the definition's name that a log stream name may hold.
 const LOG_STREAM_PREFIX_MAX: usize = 200;
 
-/// The log group of a definition's jobs.
-pub fn log_group(definition: &JobDefinition) -> Text {
-    definition.container.log_group.clone().unwrap_or_else(|| DEFAULT_LOG_GROUP.into())
+/// Where a container's output goes.
+pub fn log_group(container: &ContainerTemplate) -> Text {
+    container.log_group.clone().unwrap_or_else(|| DEFAULT_LOG_GROUP.into())
 }
 
-/// `{prefix}/default/{task id}`; the prefix is the definition's name unless `awslogs-stream-prefix` says otherwise.
-pub fn log_stream(definition: &JobDefinition, task_id: TaskId) -> Text {
-    let prefix = definition.container.log_stream_prefix.as_deref().unwrap_or_else(|| {
+/// `{prefix}/{container}/{task id}`; the prefix is the definition's name unless `awslogs-stream-prefix` says otherwise, and
+/// the only container of a job is called `default`.
+pub fn log_stream(definition: &JobDefinition, container: &ContainerTemplate, task_id: TaskId) -> Text {
+    let prefix = container.log_stream_prefix.as_deref().unwrap_or_else(|| {
         let name = definition.name(); // ASCII by its pattern
         &name[..name.len().min(LOG_STREAM_PREFIX_MAX)]
     });
-    format!("{prefix}/default/{task_id}").into()
+    format!("{prefix}/{}/{task_id}", container.name()).into()
 }
 
 /// ARN of the ECS task that an attempt stands for.
@@ -45,10 +47,29 @@ impl Turn<'_> {
         };
         let definition =
             self.state.job_definition(&job.definition).expect("definitions outlive the jobs that use them");
-        let mut container =
-            container::effective(&definition.container, job.overrides.as_deref(), &job.parameters)
-                .expect("parameters were checked when the job was submitted");
-        container::set_all(&mut container.environment, &batch_variables(&job, id, attempt.number, placement));
+        let (task, overrides) = job.task(definition, id.member).expect("what is placed has something to run");
+        let variables = self.batch_variables(&job, id, attempt.number, placement, task.kind);
+        let effective = task
+            .effective(overrides, &job.parameters)
+            .expect("parameters were checked when the job was submitted");
+        let containers = task.containers.iter().zip(effective).map(|(template, container)| {
+            let Container { image, entry_point, command, mut environment, resources } = container;
+            container::set_all(&mut environment, &variables);
+            LaunchContainer {
+                name: template.name().into(),
+                image,
+                entry_point,
+                command,
+                environment,
+                secrets: template.secrets.clone().unwrap_or_default(),
+                resources,
+                log_group: log_group(template),
+                log_stream: log_stream(definition, template, placement.task_id),
+                essential: template.is_essential(),
+                depends_on: template.role.as_ref().map(|role| role.depends_on.clone()).unwrap_or_default(),
+                init: template.role.as_ref().is_some_and(|role| role.init),
+            }
+        });
         let incarnation = self.state.instances.get(&placement.instance_id).map(|i| i.record.incarnation);
         let environment = self.state.compute_environments.get(&placement.compute_environment);
         let launch = Launch {
@@ -56,31 +77,49 @@ impl Turn<'_> {
             task_id: placement.task_id,
             scope: job.scope(),
             job_name: job.name.clone(),
-            image: container.image,
-            command: container.command,
-            environment: container.environment,
-            resources: job.resources,
-            log_group: log_group(definition),
-            log_stream: log_stream(definition, placement.task_id),
-            container_properties: definition.container_properties.clone(),
+            kind: task.kind,
+            containers: containers.collect(),
+            resources: job.resources_of(id.member),
+            properties: task.properties.clone(),
             cluster: environment.map(|ce| ce.cluster()).unwrap_or_default(),
             incarnation: incarnation.expect("attempts are placed on instances that are known"),
+            address: placement.address,
         };
         self.act(Action::Start(Box::new(launch)));
     }
-}
 
-/// The variables that AWS Batch sets in every container; they win over everything.
-fn batch_variables(job: &Job, id: JobId, attempt: u32, placement: &Placement) -> Vec<(Text, Text)> {
-    let mut variables: Vec<(Text, Text)> = vec![
-        ("AWS_BATCH_JOB_ID".into(), id.to_string().into()),
-        ("AWS_BATCH_JOB_ATTEMPT".into(), attempt.to_string().into()),
-        ("AWS_BATCH_JQ_NAME".into(), name_of(&job.queue).into()),
-        ("AWS_BATCH_CE_NAME".into(), name_of(&placement.compute_environment).into()),
-    ];
-    if let (Member::Index(index), Some(array)) = (id.member, &job.array) {
-        variables.push(("AWS_BATCH_JOB_ARRAY_INDEX".into(), index.to_string().into()));
-        variables.push(("AWS_BATCH_JOB_ARRAY_SIZE".into(), array.size.to_string().into()));
+    /// The variables that AWS Batch sets in every container; they win over everything.
+    fn batch_variables(
+        &self,
+        job: &Job,
+        id: JobId,
+        attempt: u32,
+        placement: &Placement,
+        kind: TaskKind,
+    ) -> Vec<(Text, Text)> {
+        let mut variables: Vec<(Text, Text)> = Vec::new();
+        let mut set = |name: &str, value: String| variables.push((name.into(), value.into()));
+        set("AWS_BATCH_JOB_ID", id.to_string());
+        set("AWS_BATCH_JOB_ATTEMPT", attempt.to_string());
+        set("AWS_BATCH_JQ_NAME", name_of(&job.queue).to_owned());
+        set("AWS_BATCH_CE_NAME", name_of(&placement.compute_environment).to_owned());
+        if let (Member::Index(index), Some(array)) = (id.member, &job.array) {
+            set("AWS_BATCH_JOB_ARRAY_INDEX", index.to_string());
+            set("AWS_BATCH_JOB_ARRAY_SIZE", array.size.to_string());
+        }
+        if let (Member::Node(node), Some(nodes)) = (id.member, &job.nodes) {
+            set("AWS_BATCH_JOB_MAIN_NODE_INDEX", nodes.main_node.to_string());
+            set("AWS_BATCH_JOB_NODE_INDEX", node.to_string());
+            set("AWS_BATCH_JOB_NUM_NODES", nodes.num_nodes().to_string());
+            let main = self.state.find(JobId::node(job.id, nodes.main_node));
+            let address = main.and_then(|(_, main)| main.placement.as_ref()?.address);
+            if let Some(address) = address.filter(|_| node != nodes.main_node) {
+                set("AWS_BATCH_JOB_MAIN_NODE_PRIVATE_IPV4_ADDRESS", address.to_string());
+            }
+        }
+        if kind == TaskKind::Eks {
+            set("AWS_BATCH_JOB_KUBERNETES_NODE_UID", placement.instance_id.to_string());
+        }
+        variables
     }
-    variables
 }

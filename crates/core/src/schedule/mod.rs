@@ -34,12 +34,16 @@ impl Turn<'_> {
         for queue in order::by_priority(self.state) {
             while let Some((sequence, job)) = self.head(&queue) {
                 match fit::place(self.state, &queue, job) {
-                    Fit::Now { compute_environment, instance_id } => {
-                        let id = self.next_of(job);
-                        let task_id = self.fresh.task_id();
-                        let placement =
-                            Placement { compute_environment, instance_id, task_id, stopping: None };
-                        self.put(id, placement);
+                    Fit::Now { compute_environment, instance_ids } => {
+                        let placements = instance_ids.into_iter().map(|instance_id| Placement {
+                            compute_environment: compute_environment.clone(),
+                            instance_id,
+                            task_id: self.fresh.task_id(),
+                            stopping: None,
+                            address: None,
+                        });
+                        let placements = placements.collect();
+                        self.put(job, placements);
                     }
                     Fit::Later => break,
                     Fit::Never(reason) => self.set_aside(&queue, sequence, job, reason),
@@ -63,20 +67,44 @@ impl Turn<'_> {
         }
     }
 
-    fn put(&mut self, id: JobId, placement: Placement) {
-        let resources = self.state.jobs[&id.job].resources;
-        let (environment, instance) = (placement.compute_environment.clone(), placement.instance_id.clone());
+    /// Places a job, its next child, or all its nodes.
+    fn put(&mut self, job: Uuid, mut placements: Vec<Placement>) {
+        if self.state.gangs.contains_key(&job) {
+            self.give_addresses(&mut placements);
+            return self.place_gang(job, placements);
+        }
+        let (id, placement) = (self.next_of(job), placements.swap_remove(0));
         self.transition(id, Transition::Place, None);
-        let attempt = self.execution_mut(id, |execution| {
-            execution.placement = Some(Box::new(placement));
-            execution.current_attempt(id).expect("it has just been placed")
-        });
-        self.state.reserve(&environment, &instance, &resources, attempt);
+        self.occupy(id, placement);
         if self.state.jobs[&id.job].execution.status_reason.is_some() {
             // An array that had been set aside before a restart of the server.
             self.job_mut(id.job).execution.status_reason = None;
         }
         self.start(id);
+    }
+
+    /// Gives a job, child or node its place.
+    pub(crate) fn occupy(&mut self, id: JobId, placement: Placement) {
+        let attempt = self.execution_mut(id, |execution| {
+            execution.placement = Some(Box::new(placement.clone()));
+            execution.current_attempt(id).expect("it has just been placed")
+        });
+        self.state.reserve(&placement, attempt);
+    }
+
+    /// Gives each node an address of its own on this machine's loopback network, where all of 127.0.0.0/8 is at home.
+    fn give_addresses(&self, placements: &mut [Placement]) {
+        const FIRST: u32 = 0x7f40_0001; // 127.64.0.1: far from what other software binds
+        let taken = self.state.addresses.iter().map(|&address| u32::from(address));
+        let mut taken = taken.peekable();
+        let mut next = FIRST;
+        for placement in placements {
+            while let Some(address) = taken.next_if(|&address| address <= next) {
+                next += u32::from(address == next);
+            }
+            placement.address = Some(next.into());
+            next += 1;
+        }
     }
 
     /// A job that can never fit says so, and lets those behind it pass.
