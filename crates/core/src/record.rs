@@ -1,4 +1,4 @@
-//! What is kept for good: one record for each resource, job, started array child and instance.
+//! What is kept for good: one record for each resource, job, started array child, placed node and instance.
 //!
 //! The bodies are CBOR arrays, a member's number (`#[n(…)]`) being its place: numbers are never reused, new members are
 //! optional, and members of a newer version are skipped. The store adds a version byte before each body.
@@ -27,7 +27,7 @@ pub enum Record {
     JobDefinition(Arc<JobDefinition>),
     /// A job or array parent.
     Job(Arc<Job>),
-    /// A child of an array: the parent's id, its index, how far it has come.
+    /// A child of an array or a node: the parent's id, its index, how far it has come.
     Child(Uuid, u32, Arc<Execution>),
     /// A machine that attempts were placed on.
     Instance(Arc<Host>),
@@ -72,7 +72,9 @@ impl State {
             }
             Key::Job(id) => Record::Job(Arc::clone(self.jobs.get(id)?)),
             Key::Child(job, index) => {
-                Record::Child(*job, *index, Arc::clone(self.arrays.get(job)?.children.get(index)?))
+                let child = self.arrays.get(job).and_then(|array| array.children.get(index));
+                let node = || self.gangs.get(job).and_then(|gang| gang.nodes.get(index));
+                Record::Child(*job, *index, Arc::clone(child.or_else(node)?))
             }
             Key::Instance(id) => Record::Instance(Arc::clone(&self.instances.get(id)?.record)),
         })

@@ -219,3 +219,20 @@ fn dependencies_that_cannot_be_are_refused_and_change_nothing() {
     assert!(matches!(refused, Refusal::NoSuchResource { .. }), "{refused}");
     assert_eq!(world.status(child(array, 0)), Runnable);
 }
+
+#[test]
+fn after_any_waits_for_the_end_whatever_it_is() {
+    let mut world = World::new(8);
+    let (fails, array) = (world.submit(job("fails")), world.submit(job("array").array(2)));
+    let cancelled = world.submit(job("cancelled").after([array]));
+    let next = world.submit(job("next").after_any([fails, cancelled, child(array, 1)]));
+    let both = world.submit(job("both").after([fails]).after_any([fails]));
+    world.exit(fails, 1);
+    world.cancel(cancelled, "enough");
+    assert_eq!((world.status(next), world.status(both)), (Pending, Failed), "a child still runs");
+    world.crash_and_recover();
+    world.exit(child(array, 1), 0);
+    assert_eq!(world.status(next), Starting);
+    let late = world.submit(job("late").after_any([fails]));
+    assert_eq!(world.status(late), Starting, "it had ended before");
+}

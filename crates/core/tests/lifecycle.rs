@@ -37,7 +37,8 @@ fn the_launch_carries_what_the_container_needs() {
     let mut world = World::new(4);
     let array = world.submit(job("render").array(3).vcpus(2));
     let launch = world.machine.launched(child(array, 1)).clone();
-    let variables: Vec<(&str, &str)> = launch.environment.iter().map(|(k, v)| (&**k, &**v)).collect();
+    let variables: Vec<(&str, &str)> =
+        launch.containers[0].environment.iter().map(|(k, v)| (&**k, &**v)).collect();
     let id = child(array, 1).to_string();
     assert_eq!(
         variables,
@@ -50,8 +51,8 @@ fn the_launch_carries_what_the_container_needs() {
             ("AWS_BATCH_JOB_ARRAY_SIZE", "3"),
         ]
     );
-    assert_eq!((launch.image.as_str(), launch.resources.milli_vcpus), ("host", 2000));
-    assert_eq!(launch.log_stream, *format!("d/default/{}", launch.task_id));
+    assert_eq!((launch.containers[0].image.as_str(), launch.resources.milli_vcpus), ("host", 2000));
+    assert_eq!(launch.containers[0].log_stream, *format!("d/default/{}", launch.task_id));
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn late_and_repeated_reports_of_older_attempts_change_nothing() {
     assert_eq!(world.status(a), Starting, "the second attempt");
     let first = AttemptId { job: a, number: 1 };
     let at = Timestamp(world.now);
-    let outcome = Outcome { exit_code: Some(0), reason: None, usage: Usage::default() };
+    let outcome = Outcome { exit_code: Some(0), reason: None, usage: Usage::default(), containers: None };
     let report = AttemptReport { attempt: first, started_at: Some(at), ended: Some((at, outcome)) };
     let before = world.find(a);
     for observation in [
@@ -169,7 +170,7 @@ fn what_should_not_run_is_stopped_and_what_has_ended_is_forgotten() {
     let attempt = AttemptId { job: a, number: 1 };
     assert_eq!(world.machine.asked(), [("stop", attempt)]);
     let (host, mut reports) = world.machine.report();
-    let outcome = Outcome { exit_code: Some(143), reason: None, usage: Usage::default() };
+    let outcome = Outcome { exit_code: Some(143), reason: None, usage: Usage::default(), containers: None };
     reports[0].ended = Some((Timestamp(world.now), outcome.clone()));
     world.machine.exited(attempt, Timestamp(world.now), Some(143), None);
     world.turn(|turn| turn.observe(Observation::Connected(host, reports)));
@@ -247,7 +248,7 @@ fn an_end_in_time_counts_although_the_timeout_was_noticed_first() {
         let started_at = world.state.find(id).unwrap().1.started_at.unwrap();
         let attempt = world.state.find(id).unwrap().1.current_attempt(id).unwrap();
         world.advance(70_000); // the timer fires; the end is reported only now
-        let outcome = Outcome { exit_code: Some(0), reason: None, usage: Usage::default() };
+        let outcome = Outcome { exit_code: Some(0), reason: None, usage: Usage::default(), containers: None };
         let ended = Some((started_at.plus_seconds(ran_for_seconds), outcome));
         let report = AttemptReport { attempt, started_at: Some(started_at), ended };
         world.machine.forget_all();

@@ -15,7 +15,8 @@ use fornada_core::refusal::Refusal;
 use fornada_core::time::Timestamp;
 use proptest::prelude::*;
 
-use common::{Lost, Submit, World, child, environment, job, queue};
+use common::build::multinode;
+use common::{Lost, Submit, World, environment, job, queue, scope};
 
 /// A job or child among those that exist, as a number that is reduced to what there is.
 type Pick = (u16, u16);
@@ -43,6 +44,8 @@ enum Step {
 #[derive(Clone, Debug)]
 struct Shape {
     size: Option<u32>,
+    /// A multi-node job of this many nodes, led by the second.
+    nodes: Option<u32>,
     vcpus: u32,
     attempts: u32,
     timeout: Option<u32>,
@@ -55,19 +58,32 @@ enum Kind {
     Child,
     NToN,
     Sequential,
+    AfterAny,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let pick = || any::<Pick>();
-    let kind = prop_oneof![Just(Kind::Whole), Just(Kind::Child), Just(Kind::NToN), Just(Kind::Sequential)];
+    let kinds = [Kind::Whole, Kind::Child, Kind::NToN, Kind::Sequential, Kind::AfterAny];
+    let kind = prop::sample::select(kinds.to_vec());
     let shape = (
-        prop_oneof![Just(None), (2u32..5).prop_map(Some)],
+        prop_oneof![
+            2 => Just((None, None)),
+            2 => (2u32..5).prop_map(|size| (Some(size), None)),
+            1 => (2u32..5).prop_map(|nodes| (None, Some(nodes))),
+        ],
         1u32..5,
         1u32..4,
         prop::option::of(60u32..180),
         any::<bool>(),
     )
-        .prop_map(|(size, vcpus, attempts, timeout, low)| Shape { size, vcpus, attempts, timeout, low });
+        .prop_map(|((size, nodes), vcpus, attempts, timeout, low)| Shape {
+            size,
+            nodes,
+            vcpus,
+            attempts,
+            timeout,
+            low,
+        });
     let code = prop_oneof![3 => Just(0), 1 => Just(1), 1 => Just(13)];
     prop_oneof![
         8 => (shape, prop::collection::vec((kind, pick()), 0..3)).prop_map(|(shape, on)| Step::Submit { shape, on }),
@@ -103,14 +119,20 @@ fn world() -> Result<World, Refusal> {
     world.create_environment(environment("large").max_vcpus(4))?;
     world.create_queue(queue("q").priority(10).environments(["small", "large"]))?;
     world.create_queue(queue("low").priority(1).environments(["large", "small"]))?;
+    for nodes in 2..5 {
+        world.turn(|turn| {
+            turn.register_job_definition(&scope(), &format!("{nodes}-nodes"), multinode(nodes, 1))
+        });
+    }
     Ok(world)
 }
 
 fn pick(world: &World, (n, m): Pick) -> Option<JobId> {
     let id = *world.jobs.get(usize::from(n) % world.jobs.len().max(1))?;
-    let size = world.state.job(id)?.array.as_ref().map_or(0, |array| array.size);
-    let member = u32::from(m) % (size + 1);
-    Some(if member < size { JobId::child(id, member) } else { JobId::whole(id) })
+    world.state.job(id)?; // it may have been lost in a crash
+    let members = world.members(id);
+    let member = members.get(usize::from(m) % (members.len() + 1));
+    Some(member.copied().unwrap_or(JobId::whole(id)))
 }
 
 fn pick_live(world: &World, n: u16) -> Option<JobId> {
@@ -120,10 +142,14 @@ fn pick_live(world: &World, n: u16) -> Option<JobId> {
 
 fn submission(
     world: &World,
-    Shape { size, vcpus, attempts, timeout, low }: Shape,
+    Shape { size, nodes, vcpus, attempts, timeout, low }: Shape,
     on: &[(Kind, Pick)],
 ) -> Submit {
-    let mut submit = job("j").vcpus(vcpus).attempts(attempts).exit_on("13");
+    let submit = job("j").attempts(attempts).exit_on("13");
+    let mut submit = match nodes {
+        Some(nodes) => submit.definition(&format!("{nodes}-nodes")),
+        None => submit.vcpus(vcpus),
+    };
     submit = if low { submit.queue("low") } else { submit };
     submit = size.map_or(submit.clone(), |size| submit.clone().array(size));
     submit = timeout.map_or(submit.clone(), |seconds| submit.clone().timeout(seconds));
@@ -134,6 +160,7 @@ fn submission(
             (Kind::Whole, Some(id)) => submit.after([JobId::whole(id.job)]),
             (Kind::Child, Some(id)) => submit.after([id]),
             (Kind::NToN, Some(id)) => submit.n_to_n(id),
+            (Kind::AfterAny, Some(id)) => submit.after_any([id]),
         };
     }
     submit
@@ -189,15 +216,15 @@ fn repeat(world: &mut World, n: u16) {
     assert_eq!(world.find(id), before, "{attempt} is over");
 }
 
-/// All that has ended, and how.
+/// All that has ended for good, and how. A node's end is that of its attempt until its job has ended.
 fn ended(world: &World) -> BTreeMap<JobId, Execution> {
     let mut all = BTreeMap::new();
     for (record, children) in world.seen() {
         let id = JobId::whole(record.id);
-        let children = (0..).zip(children).map(|(index, execution)| (child(id, index), execution));
-        all.extend(
-            children.chain([(id, record.execution)]).filter(|(_, execution)| execution.status.is_terminal()),
-        );
+        let lasts = record.nodes.is_none() || record.execution.status.is_terminal();
+        let members = children.into_iter().filter(|_| lasts);
+        let whole = [(id, record.execution)];
+        all.extend(members.chain(whole).filter(|(_, execution)| execution.status.is_terminal()));
     }
     all
 }
@@ -225,7 +252,7 @@ proptest! {
         world.run_everything();
         for (record, children) in world.seen() {
             prop_assert!(record.execution.status.is_terminal(), "never ends: {:?}", record);
-            prop_assert!(children.iter().all(|child| child.status.is_terminal()), "{:?}", children);
+            prop_assert!(children.iter().all(|(_, child)| child.status.is_terminal()), "{:?}", children);
         }
         world.check_failed_dependencies();
         prop_assert!(world.machine.is_idle(), "the end of every attempt is acknowledged");

@@ -7,13 +7,17 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use fornada_core::arn::Arn;
-use fornada_core::attempt::{Host, Outcome, Usage};
-use fornada_core::container::{ContainerOverrides, ContainerTemplate, Requirements};
+use fornada_core::attempt::{ContainerOutcome, Host, Outcome, Usage};
+use fornada_core::container::{
+    Condition, ContainerDependency, ContainerOverrides, ContainerTemplate, Requirements, Role,
+};
 use fornada_core::id::{JobId, Member, TaskId, Uuid};
 use fornada_core::job::depends_on::Dependency;
+use fornada_core::job::nodes::{NodeGroup, Nodes};
 use fornada_core::job::retry::{EvaluateOnExit, RetryAction, RetryStrategy};
 use fornada_core::job::{ArrayProperties, Attempt, Execution, Fate, Job, JobStatus, Placement, StopCause};
 use fornada_core::quantity::Resources;
@@ -21,11 +25,12 @@ use fornada_core::resource::Status;
 use fornada_core::resource::compute_environment::{ComputeEnvironment, Platform};
 use fornada_core::resource::job_definition::JobDefinition;
 use fornada_core::resource::job_queue::JobQueue;
+use fornada_core::task::{NodeRange, NodesTemplate, TaskKind, TaskTemplate};
 use fornada_core::text::{Document, Text};
 use fornada_core::time::Timestamp;
 use minicbor::{Decode, Encode};
 
-use common::build::{environment_arn, queue_arn, tags};
+use common::build::{self, environment_arn, queue_arn, tags};
 use common::scope;
 
 /// Encodes `value`, compares with the golden file, and reads the golden file back.
@@ -82,6 +87,7 @@ fn execution() -> Execution {
         exit_code: Some(137),
         reason: Some("OutOfMemoryError: Container killed due to memory usage".into()),
         usage: Usage { peak_memory_bytes: 1 << 40, cpu_time_millis: 98_765 },
+        containers: None,
     };
     let attempt = |number: u64, outcome| Attempt {
         task_id: TaskId(u128::MAX - u128::from(number)),
@@ -91,8 +97,9 @@ fn execution() -> Execution {
         stopped_at: Timestamp(1_700_000_000_000 + number),
         status_reason: "Essential container in task exited".into(),
         outcome,
+        address: None,
     };
-    let nothing = Outcome { exit_code: None, reason: None, usage: Usage::default() };
+    let nothing = Outcome::without_process(None);
     Execution {
         status: JobStatus::Running,
         status_reason: Some("an earlier reason: über".into()),
@@ -107,6 +114,7 @@ fn execution() -> Execution {
             instance_id: "i-0123456789abcdef0".into(),
             task_id: TaskId(7),
             stopping: Some(StopCause::Terminated("enough".into())),
+            address: None,
         })),
     }
 }
@@ -152,14 +160,15 @@ fn job_definition() {
         arn: Arn::from(format!("{}:12", scope().resolve("job-definition", "d"))),
         revision: 12,
         active: true,
-        container: ContainerTemplate {
+        container: Some(ContainerTemplate {
             image: "busybox:1".into(),
             command: vec!["echo".into(), "Ref::x".into()],
             environment: vec![("B".into(), "2".into()), ("A".into(), "1".into())],
             requirements: requirements(),
             log_group: Some("/group".into()),
             log_stream_prefix: Some("prefix".into()),
-        },
+            ..Default::default()
+        }),
         parameters: BTreeMap::from([("x".into(), "1".into())]),
         retry: Some(retry()),
         timeout_seconds: Some(3600),
@@ -171,8 +180,41 @@ fn job_definition() {
         document: document(r#"{"type":"container"}"#),
         created_at: Timestamp(1_700_000_000_000),
         container_properties: document(r#"{"user":"nobody"}"#),
+        task: None,
+        nodes: None,
+        managed_instances: None,
     };
     check("job_definition", &value);
+    check("job_definition_task", &JobDefinition { task: Some(Box::new(task())), ..build::definition() });
+    let range = NodeRange { target: "0:".into(), first: 0, last: None, task: task() };
+    let nodes = NodesTemplate { num_nodes: 4, main_node: 1, ranges: vec![range] };
+    let nodes = JobDefinition {
+        container: None,
+        nodes: Some(Box::new(nodes)),
+        managed_instances: Some(true),
+        ..build::definition()
+    };
+    check("job_definition_nodes", &nodes);
+}
+
+fn task() -> TaskTemplate {
+    let role = Role {
+        name: "sidecar".into(),
+        essential: false,
+        depends_on: vec![ContainerDependency { container: "main".into(), condition: Condition::Success }],
+        init: true,
+    };
+    let sidecar = ContainerTemplate {
+        role: Some(Box::new(role)),
+        secrets: Some(vec![("TOKEN".into(), "arn:aws:ssm:us-east-1:000000000000:parameter/token".into())]),
+        entry_point: Some(vec!["sh".into(), "-c".into()]),
+        ..build::container()
+    };
+    TaskTemplate {
+        kind: TaskKind::Eks,
+        containers: vec![sidecar],
+        properties: document(r#"{"hostNetwork":true}"#),
+    }
 }
 
 #[test]
@@ -198,6 +240,7 @@ fn job() {
             environment: vec![("B".into(), "2".into()), ("A".into(), "1".into())],
             requirements: requirements(),
             instance_type: Some("m5.large".into()),
+            ..Default::default()
         })),
         resources: Resources { milli_vcpus: 2500, memory_mib: 4096, gpus: 1 },
         retry: Some(Box::new(retry())),
@@ -216,8 +259,29 @@ fn job() {
             })),
         }),
         execution: execution(),
+        task_overrides: None,
+        nodes: None,
+        overrides_document: None,
     };
     check("job", &value);
+    let given = ContainerOverrides {
+        name: Some("sidecar".into()),
+        image: Some("busybox:2".into()),
+        entry_point: Some(vec!["true".into()]),
+        ..Default::default()
+    };
+    let group = NodeGroup { count: 4, range: 0, resources: value.resources };
+    let nodes = Nodes { main_node: 1, groups: vec![group], overrides: vec![(0, vec![given.clone()])] };
+    let value = Job {
+        depends_on: vec![Dependency::AfterAny(JobId::whole(on))],
+        overrides: None,
+        array: None,
+        task_overrides: Some(vec![given]),
+        nodes: Some(Box::new(nodes)),
+        overrides_document: Some(document("{}")),
+        ..value
+    };
+    check("job_nodes", &value);
 }
 
 #[test]
@@ -226,6 +290,20 @@ fn child() {
     let timed_out = Placement { stopping: Some(StopCause::TimedOut), ..*execution().placement.unwrap() };
     let value = Execution { placement: Some(Box::new(timed_out)), ..Execution::new(Timestamp(1)) };
     check("child_timed_out", &value);
+
+    let address = Some(Ipv4Addr::new(127, 64, 0, 1));
+    let mut node = execution();
+    let placement = node.placement.as_mut().expect("it has one");
+    (placement.stopping, placement.address) = (Some(StopCause::MainNodeEnded), address);
+    let last = node.attempts.last_mut().expect("it has some");
+    last.address = address;
+    last.outcome.containers = Some(vec![ContainerOutcome {
+        name: "sidecar".into(),
+        exit_code: Some(1),
+        reason: Some("no".into()),
+        started: true,
+    }]);
+    check("node", &node);
 }
 
 #[test]

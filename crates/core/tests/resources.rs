@@ -3,7 +3,9 @@
 mod common;
 
 use fornada_core::arn::Scope;
+use fornada_core::container::ContainerOverrides;
 use fornada_core::job::JobStatus::{Failed, Runnable, Running};
+use fornada_core::job::submit::Overrides;
 use fornada_core::refusal::{Refusal, Undeletable};
 use fornada_core::resource::Status;
 use fornada_core::resource::job_queue::QUEUE_DELETED;
@@ -143,9 +145,10 @@ fn what_the_state_does_not_allow_is_refused_and_changes_nothing() {
         (
             "missing parameter",
             |w| {
-                w.try_submit(
-                    job("a").with(|s| s.overrides.as_mut().unwrap().command = Some(vec!["Ref::x".into()])),
-                )
+                w.try_submit(job("a").with(|s| {
+                    let command = Some(vec!["Ref::x".into()]);
+                    s.overrides = Overrides::Container(ContainerOverrides { command, ..Default::default() });
+                }))
                 .map(drop)
             },
             Refusal::MissingParameter { name: "x".into() },

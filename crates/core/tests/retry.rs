@@ -26,7 +26,11 @@ fn attempts_end_with_success_or_when_they_are_used_up() {
             assert_eq!((world.status(a), world.find(a).attempts.len()), (Starting, made), "{name}");
             let launch = world.machine.launched(a);
             let number = ("AWS_BATCH_JOB_ATTEMPT".into(), (made + 1).to_string().into());
-            assert!(launch.environment.contains(&number), "{name}: {:?}", launch.environment);
+            assert!(
+                launch.containers[0].environment.contains(&number),
+                "{name}: {:?}",
+                launch.containers[0].environment
+            );
             world.exit_with(a, code, None);
         }
         assert_eq!((world.status(a), &*world.reason(a)), (want, want_reason), "{name}");

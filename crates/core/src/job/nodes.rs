@@ -120,7 +120,7 @@ impl Turn<'_> {
         self.start(main);
     }
 
-    /// A node runs. With the main node the job runs, and the others are started.
+    /// A node runs. With the main node the job runs.
     pub(crate) fn node_started(&mut self, id: JobId, started_at: Timestamp) {
         let parent = JobId::whole(id.job);
         if id != self.main_of(id.job) {
@@ -128,6 +128,13 @@ impl Turn<'_> {
         }
         self.transition(parent, Transition::Start, None);
         self.execution_mut(parent, |execution| execution.started_at = Some(started_at));
+    }
+
+    /// The main node runs: so may the others.
+    pub(crate) fn start_other_nodes(&mut self, id: JobId) {
+        if self.state.status_of(self.main_of(id.job)) != Some(JobStatus::Running) {
+            return;
+        }
         for other in self.nodes_that(id.job, is_held) {
             self.transition(other, Transition::Place, None);
             self.start(other);

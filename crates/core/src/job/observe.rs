@@ -27,7 +27,7 @@ impl Turn<'_> {
     pub fn observe(&mut self, observation: Observation) {
         match observation {
             Observation::Connected(host, reports) => self.reconcile(host, reports),
-            Observation::Started(attempt, at) => self.attempt_started(attempt, at),
+            Observation::Started(attempt, at) => self.runs(attempt, at),
             Observation::Exited(report) => self.attempt_exited(report),
             Observation::Disconnected(instance_id) => self.disconnected(&instance_id),
             Observation::Refused(attempt) => self.attempt_refused(attempt),
@@ -65,7 +65,12 @@ impl Turn<'_> {
         self.state.capacity_changed = true;
         self.state.schedule_due = true;
 
-        for attempt in &expected {
+        // Ends first: the end of a main node decides about nodes that have yet to start.
+        let has_ended =
+            |attempt: &AttemptId| reports.get(attempt).is_some_and(|report| report.ended.is_some());
+        let (ended, live): (Vec<AttemptId>, Vec<AttemptId>) =
+            expected.iter().partition(|attempt| has_ended(attempt));
+        for attempt in ended.iter().chain(&live) {
             match reports.get(attempt) {
                 Some(report) if report.ended.is_some() => self.attempt_exited(report.clone()),
                 Some(report) => self.adopt(*attempt, report.started_at),
@@ -108,10 +113,17 @@ impl Turn<'_> {
     /// An attempt that runs as it should, though a report of its start or a request to stop it may have been lost.
     fn adopt(&mut self, attempt: AttemptId, started_at: Option<Timestamp>) {
         if let Some(at) = started_at {
-            self.attempt_started(attempt, at);
+            self.runs(attempt, at);
         }
         if self.is_stopping(attempt) {
             self.act(Action::Stop(attempt));
+        }
+    }
+
+    fn runs(&mut self, attempt: AttemptId, at: Timestamp) {
+        self.attempt_started(attempt, at);
+        if self.state.gangs.contains_key(&attempt.job.job) {
+            self.start_other_nodes(attempt.job);
         }
     }
 

@@ -5,11 +5,12 @@ use fornada_core::container::{ContainerOverrides, ContainerTemplate, Requirement
 use fornada_core::id::JobId;
 use fornada_core::job::depends_on::Dependency;
 use fornada_core::job::retry::{EvaluateOnExit, RetryAction, RetryStrategy};
-use fornada_core::job::submit::Submission;
+use fornada_core::job::submit::{Overrides, Submission};
 use fornada_core::resource::compute_environment::{self as ce, Platform};
 use fornada_core::resource::job_definition::JobDefinition;
 use fornada_core::resource::job_queue;
 use fornada_core::resource::tags::Tags;
+use fornada_core::task::{NodeRange, NodesTemplate, TaskKind, TaskTemplate};
 use fornada_core::text::Document;
 use fornada_core::time::Timestamp;
 
@@ -39,12 +40,7 @@ pub fn definition() -> JobDefinition {
         arn: Arn::default(),
         revision: 0,
         active: true,
-        container: ContainerTemplate {
-            image: "host".into(),
-            command: vec!["run".into()],
-            requirements: Requirements { milli_vcpus: Some(1000), memory_mib: Some(1), gpus: None },
-            ..Default::default()
-        },
+        container: Some(container()),
         parameters: Default::default(),
         retry: None,
         timeout_seconds: None,
@@ -56,7 +52,32 @@ pub fn definition() -> JobDefinition {
         document: Document::default(),
         created_at: Timestamp::default(),
         container_properties: Document::default(),
+        task: None,
+        nodes: None,
+        managed_instances: None,
     }
+}
+
+/// 1 vCPU, 1 MiB, command `run`.
+pub fn container() -> ContainerTemplate {
+    ContainerTemplate {
+        image: "host".into(),
+        command: vec!["run".into()],
+        requirements: Requirements { milli_vcpus: Some(1000), memory_mib: Some(1), gpus: None },
+        ..Default::default()
+    }
+}
+
+/// A definition of this many nodes, led by node `main`: all alike.
+pub fn multinode(num_nodes: u32, main_node: u32) -> JobDefinition {
+    let task = TaskTemplate {
+        kind: TaskKind::Container,
+        containers: vec![container()],
+        properties: Document::default(),
+    };
+    let range = NodeRange { target: "0:".into(), first: 0, last: None, task };
+    let nodes = NodesTemplate { num_nodes, main_node, ranges: vec![range] };
+    JobDefinition { container: None, nodes: Some(Box::new(nodes)), ..definition() }
 }
 
 #[derive(Clone, Debug)]
@@ -64,13 +85,7 @@ pub struct Submit(pub Submission);
 
 /// One job of definition `d` in queue `q`.
 pub fn job(name: &str) -> Submit {
-    Submit(Submission {
-        name: name.into(),
-        queue: "q".into(),
-        definition: "d".into(),
-        overrides: Some(ContainerOverrides::default()),
-        ..Default::default()
-    })
+    Submit(Submission { name: name.into(), queue: "q".into(), definition: "d".into(), ..Default::default() })
 }
 
 impl Submit {
@@ -80,7 +95,13 @@ impl Submit {
     }
 
     fn requires(self, change: impl FnOnce(&mut Requirements)) -> Self {
-        self.with(|s| change(&mut s.overrides.get_or_insert_default().requirements))
+        self.with(|s| {
+            if !matches!(s.overrides, Overrides::Container(_)) {
+                s.overrides = Overrides::Container(ContainerOverrides::default());
+            }
+            let Overrides::Container(overrides) = &mut s.overrides else { unreachable!("just made") };
+            change(&mut overrides.requirements);
+        })
     }
 
     pub fn vcpus(self, vcpus: u32) -> Self {
@@ -95,6 +116,10 @@ impl Submit {
         self.requires(|r| r.gpus = Some(gpus))
     }
 
+    pub fn definition(self, name: &str) -> Self {
+        self.with(|s| s.definition = name.into())
+    }
+
     pub fn queue(self, name: &str) -> Self {
         self.with(|s| s.queue = name.into())
     }
@@ -105,6 +130,10 @@ impl Submit {
 
     pub fn after(self, jobs: impl IntoIterator<Item = JobId>) -> Self {
         self.with(|s| s.depends_on.extend(jobs.into_iter().map(Dependency::Job)))
+    }
+
+    pub fn after_any(self, jobs: impl IntoIterator<Item = JobId>) -> Self {
+        self.with(|s| s.depends_on.extend(jobs.into_iter().map(Dependency::AfterAny)))
     }
 
     pub fn n_to_n(self, array: JobId) -> Self {

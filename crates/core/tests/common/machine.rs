@@ -87,7 +87,8 @@ impl Machine {
         if exit_code.is_some() {
             report.started_at.get_or_insert(at);
         }
-        let outcome = Outcome { exit_code, reason: reason.map(Into::into), usage: Usage::default() };
+        let reason = reason.map(Into::into);
+        let outcome = Outcome { exit_code, reason, usage: Usage::default(), containers: None };
         report.ended = Some((at, outcome));
         report.clone()
     }

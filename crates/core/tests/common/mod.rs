@@ -16,7 +16,7 @@ pub mod store;
 use std::collections::BTreeMap;
 
 use fornada_core::attempt::{Action, Observation};
-use fornada_core::id::{JobId, Member, Uuid};
+use fornada_core::id::{AttemptId, JobId, Member, Uuid};
 use fornada_core::job::depends_on::{DEPENDENT_JOB_FAILED, Dependency};
 use fornada_core::job::{Execution, Job, JobStatus};
 use fornada_core::refusal::Refusal;
@@ -40,8 +40,8 @@ pub enum Lost {
     Everything,
 }
 
-/// All of one job that a client can see: its record, and each child of an array.
-pub type Seen = (Job, Vec<Execution>);
+/// All of one job that a client can see: its record, and each child or node.
+pub type Seen = (Job, Vec<(JobId, Execution)>);
 
 pub struct World {
     pub state: State,
@@ -89,9 +89,14 @@ impl World {
             self.store.commit(decision.changes);
         }
         self.check();
+        let stops: Vec<AttemptId> = decision
+            .actions
+            .iter()
+            .filter_map(|action| if let Action::Stop(attempt) = action { Some(*attempt) } else { None })
+            .collect();
         for action in decision.actions {
             if let Action::Start(launch) = &action {
-                self.check_may_start(launch.attempt.job);
+                self.check_may_start(launch.attempt.job, stops.contains(&launch.attempt));
             }
             if self.last == Lost::Nothing {
                 self.machine.carry_out(action);
@@ -105,17 +110,19 @@ impl World {
 
     fn check(&self) {
         self.state.check();
-        let mut used: BTreeMap<&str, u64> = BTreeMap::new();
+        let mut used: BTreeMap<String, u64> = BTreeMap::new();
         let seen = self.seen();
         for (job, children) in &seen {
-            for placement in
-                children.iter().chain([&job.execution]).filter_map(|execution| execution.placement.as_ref())
-            {
-                *used.entry(&placement.compute_environment).or_default() += job.resources.milli_vcpus;
+            let whole = (JobId::whole(job.id), job.execution.clone());
+            for (id, execution) in children.iter().chain([&whole]) {
+                if let Some(placement) = &execution.placement {
+                    *used.entry(placement.compute_environment.to_string()).or_default() +=
+                        job.resources_of(id.member).milli_vcpus;
+                }
             }
         }
         for (arn, used) in used {
-            let ce = &self.state.compute_environments()[arn];
+            let ce = &self.state.compute_environments()[arn.as_str()];
             // Lowering the ceiling under what already runs is the one way to exceed it.
             let lowered = ce.version > 0;
             let ceiling = ce.max_vcpus.map_or(u64::MAX, |n| u64::from(n) * 1000);
@@ -136,8 +143,7 @@ impl World {
     pub fn check_failed_dependencies(&self) {
         let failed = |on: JobId| self.status(on) == JobStatus::Failed;
         for (job, children) in self.seen() {
-            let children = (0..).zip(&children).map(|(index, child)| (JobId::child(job.id, index), child));
-            for (id, execution) in children.chain([(JobId::whole(job.id), &job.execution)]) {
+            for (id, execution) in children.iter().chain([&(JobId::whole(job.id), job.execution.clone())]) {
                 if execution.status_reason.as_deref() != Some(DEPENDENT_JOB_FAILED) {
                     continue;
                 }
@@ -147,22 +153,32 @@ impl World {
                     (Dependency::Sequential, Member::Index(index)) => {
                         index > 0 && failed(JobId::child(job.id, index - 1))
                     }
-                    (Dependency::NToN(_) | Dependency::Sequential, _) => false,
+                    (Dependency::NToN(_) | Dependency::Sequential | Dependency::AfterAny(_), _) => false,
                 });
                 assert!(cause, "{id}: none of {:?} failed", job.depends_on);
             }
         }
     }
 
-    fn check_may_start(&self, id: JobId) {
+    /// What starts may be stopped in the same breath, but not have been stopped before.
+    fn check_may_start(&self, id: JobId, stops: bool) {
         let placement = self.find(id).placement.expect("what starts is placed");
-        assert_eq!(placement.stopping, None, "{id} starts, though it is to be stopped");
+        assert!(placement.stopping.is_none() || stops, "{id} starts, though it is to be stopped");
+        let record = self.state.job(id.job).expect("what starts exists");
+        if let Some(nodes) = record.nodes.as_ref().filter(|nodes| id.member != Member::Node(nodes.main_node))
+        {
+            let main = JobId::node(id.job, nodes.main_node);
+            assert_eq!(self.status(main), JobStatus::Running, "{id} starts before its main node runs");
+        }
         let succeeded = |on: JobId| {
             assert_eq!(self.status(on), JobStatus::Succeeded, "{id} starts before {on} has succeeded");
         };
-        for dependency in &self.state.job(id.job).expect("what starts exists").depends_on {
+        for dependency in &record.depends_on {
             match (*dependency, id.member) {
                 (Dependency::Job(on), _) => succeeded(on),
+                (Dependency::AfterAny(on), _) => {
+                    assert!(self.status(on).is_terminal(), "{id} starts before {on} has ended")
+                }
                 (Dependency::NToN(on), Member::Index(index)) => succeeded(JobId::child(on, index)),
                 (Dependency::Sequential, Member::Index(index)) if index > 0 => {
                     succeeded(JobId::child(id.job, index - 1));
@@ -264,10 +280,19 @@ impl World {
     pub fn seen(&self) -> Vec<Seen> {
         let jobs = self.jobs.iter().filter_map(|&id| self.state.job(id));
         jobs.map(|job| {
-            let size = job.array.as_ref().map_or(0, |array| array.size);
-            ((**job).clone(), (0..size).map(|index| self.find(JobId::child(job.id, index))).collect())
+            let members = self.members(job.id).into_iter().map(|id| (id, self.find(id)));
+            ((**job).clone(), members.collect())
         })
         .collect()
+    }
+
+    /// The children or nodes of a job.
+    pub fn members(&self, job: Uuid) -> Vec<JobId> {
+        let record = self.state.job(job).expect("the job exists");
+        let children = record.array.as_ref().map_or(0, |array| array.size);
+        let nodes = record.nodes.as_ref().map_or(0, |nodes| nodes.num_nodes());
+        let children = (0..children).map(|index| JobId::child(job, index));
+        children.chain((0..nodes).map(|node| JobId::node(job, node))).collect()
     }
 
     // ---- the machine
