@@ -80,10 +80,11 @@ pub(crate) async fn run(
 
 async fn live(host: &Host, launch: &Launch, process: Process, stop: &Notify) -> (Timestamp, Outcome) {
     let Process { pid, pidfd, output, group, started_at: _ } = process;
+    let container = launch.containers.first();
     let name = StreamName {
         scope: launch.scope.clone(),
-        group: launch.log_group.clone(),
-        stream: launch.log_stream.clone(),
+        group: container.map(|container| container.log_group.clone()).unwrap_or_default(),
+        stream: container.map(|container| container.log_stream.clone()).unwrap_or_default(),
     };
     let (cut, is_cut) = oneshot::channel();
     let mut copy = host.output.spawn(output::copy(output, host.logs.open(name), is_cut));
@@ -111,7 +112,7 @@ async fn live(host: &Host, launch: &Launch, process: Process, stop: &Notify) -> 
     }
     let _ = std::fs::remove_file(host.context.notes.join(launch.task_id.to_string()));
     let reason = out_of_memory.then(|| "OutOfMemoryError: Container killed due to memory usage".into());
-    (ended_at, Outcome { exit_code: Some(status), reason, usage })
+    (ended_at, Outcome { exit_code: Some(status), reason, usage, containers: None })
 }
 
 /// Waits for the end of the process, and stops it when asked to.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::{CString, NulError, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use fornada_core::attempt::Launch;
+use fornada_core::attempt::{Launch, LaunchContainer};
 use fornada_core::id::TaskId;
 
 use crate::user::User;
@@ -36,6 +36,7 @@ pub(crate) fn base() -> Vec<(OsString, OsString)> {
 /// The variables of one attempt, in the order in which they are set: a later one replaces an earlier.
 pub(crate) fn of(
     launch: &Launch,
+    container: &LaunchContainer,
     base: &[(OsString, OsString)],
     user: Option<&User>,
     endpoints: &Endpoints,
@@ -54,7 +55,7 @@ pub(crate) fn of(
         set("AWS_ENDPOINT_URL_BATCH", &endpoints.server);
         set("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", &endpoints.server);
     }
-    for (name, value) in &launch.environment {
+    for (name, value) in &container.environment {
         set(name, value);
     }
     // Last, because a node that starts anew knows by this what an earlier one left behind.

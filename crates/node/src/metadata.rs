@@ -88,7 +88,14 @@ impl Names {
     fn of(launch: &Launch) -> Names {
         let cluster = launch.cluster.to_string();
         // The stream is `{definition}/default/{task}` unless the job's log options name a prefix of their own.
-        let family = launch.log_stream.split('/').next().unwrap_or_default().to_owned();
+        let family = launch
+            .containers
+            .first()
+            .map_or("", |container| &container.log_stream)
+            .split('/')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         let task = launch.task_id;
         Names {
             task_arn: launch.scope.arn("ecs", &format!("task/{cluster}/{task}")).into(),
@@ -125,9 +132,9 @@ fn container(launch: &Launch, started_at: Timestamp) -> Value {
         "ContainerARN": names.container_arn,
         "LogDriver": "awslogs",
         "LogOptions": {
-            "awslogs-group": launch.log_group.as_str(),
+            "awslogs-group": launch.containers.first().map_or("", |container| &container.log_group),
             "awslogs-region": launch.scope.region.as_str(),
-            "awslogs-stream": launch.log_stream.as_str(),
+            "awslogs-stream": launch.containers.first().map_or("", |container| &container.log_stream),
         },
         "Networks": [],
     })

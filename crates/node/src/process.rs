@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 
-use fornada_core::attempt::Launch;
+use fornada_core::attempt::{Launch, LaunchContainer};
 use fornada_core::time::Timestamp;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -125,7 +125,10 @@ struct Ulimit {
 }
 
 fn spawn(context: &Context, launch: &Launch) -> Result<Process, Refusal> {
-    let plan = plan(context, launch)?;
+    let Some(container) = launch.containers.first() else {
+        return Err(Refusal::start("the task has no container."));
+    };
+    let plan = plan(context, launch, container)?;
     let note = context.notes.join(launch.task_id.to_string());
     let noted = File::create(&note).map_err(platform)?;
     let group = context.cgroups.create(launch.task_id, &launch.resources).map_err(platform);
@@ -156,9 +159,9 @@ fn start(plan: &Plan, group: Option<&Group>) -> Result<(Pid, OwnedFd, OwnedFd), 
 }
 
 /// What to execute, and as whom and where.
-fn plan(context: &Context, launch: &Launch) -> Result<Plan, Refusal> {
-    if *launch.image != *HOST_IMAGE {
-        let image: String = launch.image.chars().take(100).collect();
+fn plan(context: &Context, launch: &Launch, container: &LaunchContainer) -> Result<Plan, Refusal> {
+    if *container.image != *HOST_IMAGE {
+        let image: String = container.image.chars().take(100).collect();
         return Err(Refusal::new(
             "CannotPullContainerError",
             format!(
@@ -173,14 +176,15 @@ fn plan(context: &Context, launch: &Launch) -> Result<Plan, Refusal> {
             format!("the image '{HOST_IMAGE}' is switched off on this server."),
         ));
     }
-    let Some(program) = launch.command.first() else {
+    let command = || container.entry_point.iter().chain(&container.command);
+    let Some(program) = command().next() else {
         return Err(Refusal::start("no command was given, and the image 'host' has none of its own."));
     };
     let properties: ContainerProperties =
-        serde_json::from_str(launch.container_properties.as_str()).unwrap_or_default();
+        serde_json::from_str(launch.properties.as_str()).unwrap_or_default();
     let user = switch_to(properties.user.as_deref())?;
     let endpoints = context.endpoints.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let environment = environment::of(launch, &context.environment, user.as_ref(), &endpoints);
+    let environment = environment::of(launch, container, &context.environment, user.as_ref(), &endpoints);
     let directory = match environment::value(&environment, "FORNADA_WORKDIR") {
         None => context.working_directory.clone(),
         Some(path) => working_directory(Path::new(path))?,
@@ -190,7 +194,7 @@ fn plan(context: &Context, launch: &Launch) -> Result<Plan, Refusal> {
 
     let mut limits = vec![(Resource::Nofile, context.open_files)];
     limits.extend(properties.ulimits.iter().flatten().filter_map(limit));
-    let arguments = launch.command.iter().map(|argument| CString::new(argument.as_str()));
+    let arguments = command().map(|argument| CString::new(argument.as_str()));
     let has_zero = |error: NulError| Refusal::start(format!("exec: \"{program}\": {error}"));
     Ok(Plan {
         file: CString::new(file.as_os_str().as_bytes()).map_err(has_zero)?,

@@ -12,7 +12,7 @@ use minicbor::{Decode, Encode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Grows when a message changes its meaning.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// No message is longer, in bytes: the largest jobs are a few hundred KiB, and a batch is cut well below.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
