@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use fornada_core::arn::Scope;
-use fornada_core::attempt::{Action, Launch, Observation};
+use fornada_core::attempt::{Action, Launch, LaunchContainer, Observation};
 use fornada_core::id::{AttemptId, JobId, TaskId, Uuid};
 use fornada_core::quantity::Resources;
+use fornada_core::task::TaskKind;
 use fornada_core::text::Document;
 use fornada_engine::port::log::{Error, LogWriter, StreamName, StreamWriter};
 use fornada_node::{Client, Config, run};
@@ -27,20 +28,32 @@ impl StreamWriter for NoLogs {
 }
 
 fn launch(number: u32, incarnation: TaskId) -> Launch {
+    let resources = Resources { milli_vcpus: 1000, memory_mib: 64, gpus: 0 };
     Launch {
         attempt: AttemptId { job: JobId::child(Uuid::from_u128(1), number), number: 1 },
         task_id: TaskId(u128::from(number) << 64 | u128::from(std::process::id())),
         scope: Scope { region: "us-east-1".into(), account: "000000000000".into() },
         job_name: "rate".into(),
-        image: "host".into(),
-        command: vec!["true".into()],
-        environment: vec![("AWS_BATCH_JOB_ATTEMPT".into(), "1".into())],
-        resources: Resources { milli_vcpus: 1000, memory_mib: 64, gpus: 0 },
-        log_group: "/aws/batch/job".into(),
-        log_stream: "rate/default/0".into(),
-        container_properties: Document::default(),
+        kind: TaskKind::Container,
+        containers: vec![LaunchContainer {
+            name: "default".into(),
+            image: "host".into(),
+            entry_point: Vec::new(),
+            command: vec!["true".into()],
+            environment: vec![("AWS_BATCH_JOB_ATTEMPT".into(), "1".into())],
+            secrets: Vec::new(),
+            resources,
+            log_group: "/aws/batch/job".into(),
+            log_stream: "rate/default/0".into(),
+            essential: true,
+            depends_on: Vec::new(),
+            init: false,
+        }],
+        resources,
+        properties: Document::default(),
         cluster: "rate".into(),
         incarnation,
+        address: None,
     }
 }
 

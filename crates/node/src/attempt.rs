@@ -1,29 +1,23 @@
-//! The life of one attempt: start, stop, end, and what the end leaves behind.
+//! The life of one attempt: its containers, started and stopped as [`Task`] says, and what is reported of them.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fornada_core::attempt::{AttemptReport, Launch, Outcome, Usage};
+use fornada_core::attempt::{AttemptReport, ContainerOutcome, Launch, LaunchContainer, Outcome, Usage};
 use fornada_core::id::AttemptId;
+use fornada_core::task::TaskKind;
+use fornada_core::text::Text;
 use fornada_core::time::Timestamp;
-use fornada_engine::port::log::{LogWriter, StreamName};
-use rustix::process::{Pid, Signal, getpgid, kill_process, kill_process_group};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
-use tokio::sync::{Notify, mpsc, oneshot};
-use tokio::time::{Instant, sleep_until, timeout};
+use fornada_engine::port::log::LogWriter;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
 
 use crate::cgroup::Group;
+use crate::container::{Container, End};
 use crate::metadata::Metadata;
-use crate::output;
-use crate::process::{Context, Process, Spawner};
-
-/// How long the output may stay open after everything we know of was killed: somebody outside holds it.
-const DRAIN: Duration = Duration::from_secs(2);
-
-/// How long the rest of a cgroup may take to be gone.
-const KILL: Duration = Duration::from_secs(2);
+use crate::process::{Context, Prepared, Process, Refusal};
+use crate::spawner::Spawner;
+use crate::task::Task;
 
 /// What attempts of one node share.
 pub(crate) struct Host {
@@ -52,127 +46,199 @@ pub(crate) async fn run(
     stop: Arc<Notify>,
     events: mpsc::UnboundedSender<Event>,
 ) {
-    let attempt = launch.attempt;
-    let report = |started_at, ended_at, outcome| {
-        let _ = events.send(Event::Exited(AttemptReport {
-            attempt,
-            started_at,
-            ended: Some((ended_at, outcome)),
-        }));
+    host.metadata.insert(launch.clone());
+    let report = match prepare(&host, &launch, &stop).await {
+        Ok(prepared) => Course::new(&host, &launch, prepared, &events).run(&stop).await,
+        Err(reason) => unprepared(&launch, reason),
     };
-    let permit = tokio::select! {
-        permit = host.spawner.permits.acquire() => permit,
-        () = stop.notified() => return report(None, crate::now(), Outcome::without_process(None)),
-    };
-    let spawned = host.spawner.spawn(launch.clone()).await;
-    drop(permit);
-    let process = match spawned {
-        Ok(process) => process,
-        Err(refusal) => return report(None, crate::now(), Outcome::without_process(Some(refusal.0.into()))),
-    };
-    let started_at = process.started_at;
-    host.metadata.insert(launch.clone(), started_at);
-    let _ = events.send(Event::Started(attempt, started_at));
-    let (ended_at, outcome) = live(&host, &launch, process, &stop).await;
     host.metadata.remove(launch.task_id);
-    report(Some(started_at), ended_at.max(started_at), outcome);
-}
-
-async fn live(host: &Host, launch: &Launch, process: Process, stop: &Notify) -> (Timestamp, Outcome) {
-    let Process { pid, pidfd, output, group, started_at: _ } = process;
-    let name = StreamName {
-        scope: launch.scope.clone(),
-        group: launch.log_group.clone(),
-        stream: launch.log_stream.clone(),
-    };
-    let (cut, is_cut) = oneshot::channel();
-    let mut copy = host.output.spawn(output::copy(output, host.logs.open(name), is_cut));
-
-    wait(pid, pidfd, group.as_ref(), stop, host.grace).await;
-    let ended_at = crate::now();
-    // Before the process is reaped, so that the number of its group is still ours.
-    let _ = kill_process_group(pid, Signal::KILL);
-    let (status, used) = reap(pid);
-    let mut usage = used;
-    let mut out_of_memory = false;
-    if let Some(group) = group {
-        let deadline = Instant::now() + KILL;
-        while group.kill_and_count() > 0 && Instant::now() < deadline {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        out_of_memory = status == 128 + Signal::KILL.as_raw() && group.out_of_memory();
-        usage.peak_memory_bytes = group.peak_memory_bytes().unwrap_or(used.peak_memory_bytes);
-        usage.cpu_time_millis = group.cpu_time_millis().unwrap_or(used.cpu_time_millis);
-        let _ = host.ended.send(group);
-    }
-    if timeout(DRAIN, &mut copy).await.is_err() {
-        drop(cut);
-        let _ = copy.await;
-    }
     let _ = std::fs::remove_file(host.context.notes.join(launch.task_id.to_string()));
-    let reason = out_of_memory.then(|| "OutOfMemoryError: Container killed due to memory usage".into());
-    (ended_at, Outcome { exit_code: Some(status), reason, usage })
+    let _ = events.send(Event::Exited(report));
 }
 
-/// Waits for the end of the process, and stops it when asked to.
-#[allow(unsafe_code, reason = "tokio registers descriptors unsafely only")]
-async fn wait(pid: Pid, pidfd: OwnedFd, group: Option<&Group>, stop: &Notify, grace: Duration) {
-    // SAFETY: an OwnedFd names the same open descriptor until it is dropped, which the AsyncFd does after deregistration.
-    let pidfd = match unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) } {
-        Ok(pidfd) => pidfd,
-        Err(error) => {
-            // Nobody would see the end of a process that nobody watches.
-            tracing::error!(%error, "cannot watch an attempt; it is killed");
-            return signal(pid, group, Signal::KILL);
-        }
+/// What is needed before the first process, or why there will be none.
+async fn prepare(host: &Host, launch: &Arc<Launch>, stop: &Notify) -> Result<Prepared, Option<Text>> {
+    if !Prepared::is_needed(launch) {
+        return Ok(Prepared::default());
+    }
+    let prepare = {
+        let launch = launch.clone();
+        move |context: &_| Prepared::new(context, &launch)
     };
-    tokio::select! {
-        _ = pidfd.readable() => return,
-        () = stop.notified() => signal(pid, group, Signal::TERM),
+    match host.spawner.run(stop.notified(), prepare).await {
+        Some(prepared) => prepared.map_err(|refusal| Some(refusal.0.into())),
+        None => Err(None),
     }
-    tokio::select! {
-        _ = pidfd.readable() => return,
-        () = sleep_until(Instant::now() + grace) => signal(pid, group, Signal::KILL),
-    }
-    let _ = pidfd.readable().await;
 }
 
-/// Signals the process group, and what left the group but not the cgroup.
-fn signal(pid: Pid, group: Option<&Group>, signal: Signal) {
-    let _ = kill_process_group(pid, signal);
-    for other in group.map(Group::processes).unwrap_or_default() {
-        if getpgid(Some(other)).is_ok_and(|of| of != pid) {
-            let _ = kill_process(other, signal);
+/// No container of the attempt started, all for the same reason.
+fn unprepared(launch: &Launch, reason: Option<Text>) -> AttemptReport {
+    let containers = vec![Part { reason: reason.clone(), ..Part::default() }; launch.containers.len()];
+    let outcome = Outcome { containers: outcomes(launch, &containers), ..Outcome::without_process(reason) };
+    AttemptReport { attempt: launch.attempt, started_at: None, ended: Some((crate::now(), outcome)) }
+}
+
+/// What is known of one container.
+#[derive(Clone, Default)]
+struct Part {
+    started: bool,
+    exit_code: Option<i32>,
+    reason: Option<Text>,
+    usage: Usage,
+}
+
+/// What happened to one container.
+enum Step {
+    Started(Process),
+    /// `None`: it was told to stop before.
+    NotStarted(Option<Refusal>),
+    Ended(End),
+}
+
+/// An attempt on its way.
+struct Course<'a> {
+    host: &'a Arc<Host>,
+    launch: &'a Arc<Launch>,
+    events: &'a mpsc::UnboundedSender<Event>,
+    prepared: Arc<Prepared>,
+    task: Task,
+    parts: Vec<Part>,
+    /// What goes on, each with the index of its container.
+    steps: JoinSet<(usize, Step)>,
+    stopper: watch::Sender<bool>,
+    started_at: Option<Timestamp>,
+    ended_at: Option<Timestamp>,
+}
+
+impl<'a> Course<'a> {
+    fn new(
+        host: &'a Arc<Host>,
+        launch: &'a Arc<Launch>,
+        prepared: Prepared,
+        events: &'a mpsc::UnboundedSender<Event>,
+    ) -> Course<'a> {
+        Course {
+            host,
+            launch,
+            events,
+            prepared: Arc::new(prepared),
+            task: Task::new(launch.kind, &launch.containers),
+            parts: vec![Part::default(); launch.containers.len()],
+            steps: JoinSet::new(),
+            stopper: watch::Sender::new(false),
+            started_at: None,
+            ended_at: None,
+        }
+    }
+
+    async fn run(mut self, stop: &Notify) -> AttemptReport {
+        loop {
+            for index in self.task.due() {
+                let container = self.container(index);
+                self.steps.spawn(async move {
+                    let step = match container.start().await {
+                        Some(Ok(process)) => Step::Started(process),
+                        Some(Err(refusal)) => Step::NotStarted(Some(refusal)),
+                        None => Step::NotStarted(None),
+                    };
+                    (index, step)
+                });
+            }
+            if self.task.is_stopping() {
+                self.stopper.send_replace(true);
+            }
+            if self.steps.is_empty() {
+                return self.report();
+            }
+            tokio::select! {
+                Some(step) = self.steps.join_next() => match step {
+                    Ok((index, step)) => self.on_step(index, step),
+                    Err(error) => tracing::error!(%error, "a container was lost"),
+                },
+                () = stop.notified() => self.task.stop(),
+            }
+        }
+    }
+
+    fn container(&self, index: usize) -> Container {
+        Container {
+            host: self.host.clone(),
+            launch: self.launch.clone(),
+            prepared: self.prepared.clone(),
+            index,
+            stop: self.stopper.subscribe(),
+        }
+    }
+
+    fn on_step(&mut self, index: usize, step: Step) {
+        let part = &mut self.parts[index];
+        match step {
+            Step::Started(process) => {
+                let at = process.started_at;
+                part.started = true;
+                self.task.started(index);
+                self.host.metadata.started(self.launch.task_id, index, at);
+                if self.started_at.is_none() {
+                    self.started_at = Some(at);
+                    let _ = self.events.send(Event::Started(self.launch.attempt, at));
+                }
+                let container = self.container(index);
+                self.steps.spawn(async move { (index, Step::Ended(container.live(process).await)) });
+            }
+            Step::NotStarted(refusal) => {
+                let by_itself = refusal.is_some();
+                self.task.not_started(index, refusal.map(|refusal| refusal.0.into()), by_itself);
+            }
+            Step::Ended(End { at, exit_code, reason, usage, by_itself }) => {
+                *part = Part { started: true, exit_code: Some(exit_code), reason, usage };
+                self.ended_at = self.ended_at.max(Some(at));
+                self.task.ended(index, exit_code, by_itself);
+                self.host.metadata.ended(self.launch.task_id, index, at, exit_code);
+            }
+        }
+    }
+
+    fn report(mut self) -> AttemptReport {
+        for (index, part) in self.parts.iter_mut().enumerate() {
+            part.reason = part.reason.take().or_else(|| self.task.reason(index));
+        }
+        let decides = self.task.decides().map(|index| self.parts[index].clone()).unwrap_or_default();
+        let outcome = Outcome {
+            exit_code: decides.exit_code,
+            reason: decides.reason,
+            usage: self.usage(),
+            containers: outcomes(self.launch, &self.parts),
+        };
+        if let Some(group) = self.prepared.group() {
+            let _ = self.host.ended.send(group.clone());
+        }
+        let ended_at = self.ended_at.unwrap_or_else(crate::now);
+        AttemptReport {
+            attempt: self.launch.attempt,
+            started_at: self.started_at,
+            ended: Some((ended_at, outcome)),
+        }
+    }
+
+    /// The time of all containers. Their peaks need not have come together, so the sum of those says nothing.
+    fn usage(&self) -> Usage {
+        let each = || self.parts.iter().map(|part| part.usage);
+        let peak = self.prepared.group().and_then(Group::peak_memory_bytes);
+        Usage {
+            peak_memory_bytes: peak.or(each().map(|usage| usage.peak_memory_bytes).max()).unwrap_or(0),
+            cpu_time_millis: each().map(|usage| usage.cpu_time_millis).sum(),
         }
     }
 }
 
-/// Exit status as a shell gives it (128 + n after signal n), and what the process and its waited-for children used.
-#[allow(unsafe_code, reason = "no safe wrapper of wait4 gives the resource usage")]
-fn reap(pid: Pid) -> (i32, Usage) {
-    let mut status = 0;
-    // SAFETY: rusage is plain numbers, for which zeros are valid.
-    let mut used: libc::rusage = unsafe { std::mem::zeroed() };
-    let pid = pid.as_raw_nonzero().get();
-    loop {
-        // SAFETY: both pointers are to live values of the right types.
-        let result = unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut used) };
-        if result == pid {
-            break;
-        }
-        assert_eq!(
-            std::io::Error::last_os_error().raw_os_error(),
-            Some(libc::EINTR),
-            "only we wait for our children"
-        );
-    }
-    let code =
-        if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) };
-    let millis = |time: libc::timeval| time.tv_sec * 1000 + time.tv_usec / 1000;
-    let cpu = millis(used.ru_utime) + millis(used.ru_stime);
-    let usage = Usage {
-        peak_memory_bytes: u64::try_from(used.ru_maxrss).unwrap_or(0) << 10,
-        cpu_time_millis: u64::try_from(cpu).unwrap_or(0),
+/// Of each container, if the job was described by containers.
+fn outcomes(launch: &Launch, parts: &[Part]) -> Option<Vec<ContainerOutcome>> {
+    let outcome = |(container, part): (&LaunchContainer, &Part)| ContainerOutcome {
+        name: container.name.clone(),
+        exit_code: part.exit_code,
+        reason: part.reason.clone(),
+        started: part.started,
     };
-    (code, usage)
+    let all = || launch.containers.iter().zip(parts).map(outcome).collect();
+    (launch.kind != TaskKind::Container).then(all)
 }

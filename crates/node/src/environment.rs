@@ -1,12 +1,12 @@
-//! The environment of a job: a few variables of the node's own, what Batch and ECS set, what the job asks for.
+//! The environment of a container: a few variables of the node's own, what Batch and ECS set, what the job asks for.
 
 use std::collections::BTreeMap;
 use std::ffi::{CString, NulError, OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
-use fornada_core::attempt::Launch;
-use fornada_core::id::TaskId;
+use fornada_core::text::Text;
 
+use crate::secrets::Secret;
 use crate::user::User;
 
 /// Where a job finds what belongs to it.
@@ -20,8 +20,8 @@ pub(crate) struct Endpoints {
 
 impl Endpoints {
     /// `version` is `v3` or `v4`.
-    fn metadata(&self, version: &str, task: TaskId) -> String {
-        format!("http://127.0.0.1:{}/{version}/{task}", self.metadata_port)
+    fn metadata(&self, version: &str, id: &str) -> String {
+        format!("http://127.0.0.1:{}/{version}/{id}", self.metadata_port)
     }
 }
 
@@ -33,13 +33,23 @@ pub(crate) fn base() -> Vec<(OsString, OsString)> {
     std::iter::once(default).chain(std::env::vars_os().filter(|(name, _)| wanted(name))).collect()
 }
 
-/// The variables of one attempt, in the order in which they are set: a later one replaces an earlier.
+/// What the environment of one container is made of.
+pub(crate) struct Own<'a> {
+    pub(crate) region: &'a str,
+    /// See [`crate::metadata::container_id`].
+    pub(crate) id: &'a str,
+    pub(crate) variables: &'a [(Text, Text)],
+    pub(crate) secrets: &'a [(Text, Secret)],
+    pub(crate) user: Option<&'a User>,
+}
+
+/// The variables of one container, in the order in which they are set: a later one replaces an earlier.
 pub(crate) fn of(
-    launch: &Launch,
+    own: Own,
     base: &[(OsString, OsString)],
-    user: Option<&User>,
     endpoints: &Endpoints,
 ) -> Vec<(OsString, OsString)> {
+    let Own { region, id, variables, secrets, user } = own;
     let mut all = base.to_vec();
     let mut set = |name: &str, value: &str| all.push((name.into(), value.into()));
     if let Some(user) = user {
@@ -48,18 +58,22 @@ pub(crate) fn of(
         set("LOGNAME", &user.name);
     }
     set("AWS_EXECUTION_ENV", "AWS_ECS_EC2");
-    set("AWS_REGION", &launch.scope.region);
-    set("AWS_DEFAULT_REGION", &launch.scope.region);
+    set("AWS_REGION", region);
+    set("AWS_DEFAULT_REGION", region);
     if !endpoints.server.is_empty() {
         set("AWS_ENDPOINT_URL_BATCH", &endpoints.server);
         set("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", &endpoints.server);
     }
-    for (name, value) in &launch.environment {
+    // Before the variables, among which are those of AWS Batch, which nothing replaces.
+    for (name, secret) in secrets {
+        set(name, secret.expose());
+    }
+    for (name, value) in variables {
         set(name, value);
     }
     // Last, because a node that starts anew knows by this what an earlier one left behind.
-    set("ECS_CONTAINER_METADATA_URI", &endpoints.metadata("v3", launch.task_id));
-    set("ECS_CONTAINER_METADATA_URI_V4", &endpoints.metadata("v4", launch.task_id));
+    set("ECS_CONTAINER_METADATA_URI", &endpoints.metadata("v3", id));
+    set("ECS_CONTAINER_METADATA_URI_V4", &endpoints.metadata("v4", id));
     all
 }
 
@@ -76,8 +90,8 @@ pub(crate) fn block(environment: Vec<(OsString, OsString)>) -> Result<Vec<CStrin
 pub(crate) fn task_of(block: &[u8]) -> Option<&str> {
     let mut variables = block.split(|byte| *byte == 0);
     let uri = variables.find_map(|variable| variable.strip_prefix(b"ECS_CONTAINER_METADATA_URI_V4="))?;
-    let (_, task) = std::str::from_utf8(uri).ok()?.rsplit_once("/v4/")?;
-    Some(task)
+    let (_, id) = std::str::from_utf8(uri).ok()?.rsplit_once("/v4/")?;
+    Some(id.split_once('-').map_or(id, |(task, _)| task))
 }
 
 /// The value that `name` has in the end.
@@ -93,6 +107,7 @@ mod tests {
     fn a_process_is_known_by_its_metadata_endpoint() {
         let block = b"A=1\0ECS_CONTAINER_METADATA_URI_V4=http://127.0.0.1:1/v4/00ff\0B=2\0";
         assert_eq!(task_of(block), Some("00ff"));
+        assert_eq!(task_of(b"ECS_CONTAINER_METADATA_URI_V4=http://x/v4/00ff-1\0"), Some("00ff"));
         assert_eq!(task_of(b"XECS_CONTAINER_METADATA_URI_V4=http://x/v4/1\0"), None);
         assert_eq!(task_of(b""), None);
     }

@@ -7,22 +7,29 @@
 //! - A node that dies takes its jobs along; what escaped is killed when the next node starts.
 //!
 //! A way through the code: [`protocol`] is what the two sides say, [`Client`] the server's side, `supervisor` the
-//! node's loop, `attempt` the life of one attempt, `process`, `cgroup` and `output` what that life is made of.
+//! node's loop, `attempt` the life of one attempt, `task` what follows from what in it, `container` the life of one of its
+//! containers, `process`, `cgroup` and `output` what that life is made of.
 
 mod attempt;
 mod cgroup;
 mod client;
 mod connection;
+mod container;
 mod directory;
 mod environment;
 mod exec;
+mod expansion;
 mod host;
 mod metadata;
 mod output;
 mod process;
+mod properties;
 pub mod protocol;
+pub mod secrets;
+mod spawner;
 mod supervisor;
 mod sweep;
+mod task;
 mod user;
 
 pub use client::{Client, spawn_detached};

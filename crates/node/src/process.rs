@@ -1,7 +1,6 @@
-//! Starting the process of an attempt.
+//! Starting the process of a container: what to execute, as whom and where, in which cgroup.
 //!
-//! A job's process dies with the *thread* that forked it (`PR_SET_PDEATHSIG`), so all are forked by a few threads that
-//! live as long as the node. Several of them, so that one slow start delays no other.
+//! Everything here blocks for a moment, and is done by the threads of [`crate::spawner`].
 
 use std::ffi::{CString, NulError, OsString};
 use std::fs::{self, File};
@@ -10,23 +9,24 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, PoisonError};
 
-use fornada_core::attempt::Launch;
+use fornada_core::attempt::{Launch, LaunchContainer};
+use fornada_core::task::TaskKind;
+use fornada_core::text::Text;
 use fornada_core::time::Timestamp;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, Resource, Rlimit};
-use serde::Deserialize;
-use tokio::sync::{Semaphore, oneshot};
 
 use crate::cgroup::{Cgroups, Group};
-use crate::environment::{self, Endpoints};
+use crate::environment::{self, Endpoints, Own};
 use crate::exec::{self, Descriptors, Failure, Plan};
+use crate::expansion::{Expansion, TooLong, Variables};
+use crate::metadata::container_id;
+use crate::properties::Properties;
+use crate::secrets::{Secret, Secrets};
 use crate::user::{self, User};
-
-/// Forks are mostly spent in the kernel: more threads than this gain nothing, fewer wait for each other.
-const THREADS: usize = 3;
 
 /// The image name that stands for this machine's own file system.
 pub(crate) const HOST_IMAGE: &str = "host";
@@ -43,6 +43,7 @@ pub(crate) struct Context {
     pub(crate) endpoints: Mutex<Endpoints>,
     /// What the node was given, before it asked for more.
     pub(crate) open_files: Rlimit,
+    pub(crate) secrets: Secrets,
     /// Whether the image `host` is allowed.
     pub(crate) host_image: bool,
 }
@@ -74,73 +75,75 @@ impl Refusal {
     }
 }
 
-type Order = (Arc<Launch>, oneshot::Sender<Result<Process, Refusal>>);
-
-/// The threads that fork. They end when this is dropped, and what they forked with them.
-pub(crate) struct Spawner {
-    orders: mpsc::Sender<Order>,
-    /// One a thread: who has none can still be stopped before anything was started.
-    pub(crate) permits: Semaphore,
+/// What is made for a task before its first process.
+#[derive(Default)]
+pub(crate) struct Prepared {
+    /// The cgroup around those of several containers.
+    group: Option<Group>,
+    /// Of each container, by index; empty when there are none.
+    secrets: Vec<Vec<(Text, Secret)>>,
 }
 
-impl Spawner {
-    pub(crate) fn new(context: &Arc<Context>) -> io::Result<Spawner> {
-        let (orders, receiver) = mpsc::channel::<Order>();
-        let receiver = Arc::new(Mutex::new(receiver));
-        for number in 0..THREADS {
-            let (context, receiver) = (context.clone(), receiver.clone());
-            let work = move || loop {
-                let order = receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
-                let Ok((launch, reply)) = order else { return };
-                let _ = reply.send(spawn(&context, &launch));
-            };
-            std::thread::Builder::new().name(format!("spawn-{number}")).spawn(work)?;
+impl Prepared {
+    /// Whether there is anything to prepare: not for one container without secrets, which is to start fast.
+    pub(crate) fn is_needed(launch: &Launch) -> bool {
+        launch.containers.len() > 1 || launch.containers.iter().any(|container| !container.secrets.is_empty())
+    }
+
+    pub(crate) fn new(context: &Context, launch: &Launch) -> Result<Prepared, Refusal> {
+        let secrets = launch.containers.iter().map(|container| context.secrets.of(container));
+        let secrets = secrets.collect::<Result<_, _>>().map_err(|(value_from, error)| {
+            tracing::warn!(%value_from, %error, "a secret cannot be had");
+            let value_from: String = value_from.chars().take(120).collect();
+            Refusal::new(
+                "ResourceInitializationError",
+                format!("unable to pull secrets or registry auth: {value_from}: {error}"),
+            )
+        })?;
+        if launch.containers.len() == 1 {
+            return Ok(Prepared { group: None, secrets });
         }
-        Ok(Spawner { orders, permits: Semaphore::new(THREADS) })
+        crate::sweep::note(&context.notes, launch.task_id).map_err(platform)?; // the cgroup is in use
+        let group = context.cgroups.create(launch.task_id, &launch.resources).map_err(platform)?;
+        if let Some(Err(error)) = group.as_ref().map(Group::divide) {
+            group.iter().for_each(|group| _ = group.remove());
+            return Err(platform(error));
+        }
+        Ok(Prepared { group, secrets })
     }
 
-    /// Starts the process of `launch`. Whoever calls holds one of the permits.
-    pub(crate) async fn spawn(&self, launch: Arc<Launch>) -> Result<Process, Refusal> {
-        let (reply, answer) = oneshot::channel();
-        let gone = || Refusal::start("the node is shutting down.");
-        self.orders.send((launch, reply)).map_err(|_| gone())?;
-        answer.await.unwrap_or_else(|_| Err(gone()))
+    pub(crate) fn group(&self) -> Option<&Group> {
+        self.group.as_ref()
     }
 }
 
-/// The part of a job definition's container properties that a process needs.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-struct ContainerProperties {
-    user: Option<String>,
-    ulimits: Option<Vec<Ulimit>>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Ulimit {
-    name: String,
-    soft_limit: i64,
-    hard_limit: i64,
-}
-
-fn spawn(context: &Context, launch: &Launch) -> Result<Process, Refusal> {
-    let plan = plan(context, launch)?;
-    let note = context.notes.join(launch.task_id.to_string());
-    let noted = File::create(&note).map_err(platform)?;
-    let group = context.cgroups.create(launch.task_id, &launch.resources).map_err(platform);
-    let started = group.and_then(|group| match start(&plan, group.as_ref()) {
-        Ok((pid, pidfd, output)) => Ok(Process { pid, pidfd, output, group, started_at: crate::now() }),
+/// Starts the process of one container of `launch`.
+pub(crate) fn spawn(
+    context: &Context,
+    launch: &Launch,
+    prepared: &Prepared,
+    index: usize,
+) -> Result<Process, Refusal> {
+    let container = &launch.containers[index];
+    let secrets = prepared.secrets.get(index).map(Vec::as_slice).unwrap_or_default();
+    let plan = plan(context, launch, index, secrets)?;
+    let note = crate::sweep::note(&context.notes, launch.task_id).map_err(platform)?;
+    let group = match &prepared.group {
+        Some(task) => task.create(index, &container.resources).map(Some),
+        None if launch.containers.len() == 1 => context.cgroups.create(launch.task_id, &launch.resources),
+        None => Ok(None),
+    };
+    let group = group.map_err(platform)?;
+    match start(&plan, group.as_ref()) {
+        Ok((pid, pidfd, output)) => {
+            crate::sweep::complete(note, pid);
+            Ok(Process { pid, pidfd, output, group, started_at: crate::now() })
+        }
         Err(refusal) => {
             group.iter().for_each(|group| _ = group.remove());
             Err(refusal)
         }
-    });
-    match &started {
-        Ok(process) => crate::sweep::complete(noted, process.pid),
-        Err(_) => _ = fs::remove_file(note),
     }
-    started
 }
 
 /// The process, what tells its end, and the reading end of its output.
@@ -156,31 +159,25 @@ fn start(plan: &Plan, group: Option<&Group>) -> Result<(Pid, OwnedFd, OwnedFd), 
 }
 
 /// What to execute, and as whom and where.
-fn plan(context: &Context, launch: &Launch) -> Result<Plan, Refusal> {
-    if *launch.image != *HOST_IMAGE {
-        let image: String = launch.image.chars().take(100).collect();
-        return Err(Refusal::new(
-            "CannotPullContainerError",
-            format!(
-                "image '{image}' cannot be run here: only the image '{HOST_IMAGE}' (this machine's own file system) is \
-                 available."
-            ),
-        ));
-    }
-    if !context.host_image {
-        return Err(Refusal::new(
-            "CannotPullContainerError",
-            format!("the image '{HOST_IMAGE}' is switched off on this server."),
-        ));
-    }
-    let Some(program) = launch.command.first() else {
+fn plan(
+    context: &Context,
+    launch: &Launch,
+    index: usize,
+    secrets: &[(Text, Secret)],
+) -> Result<Plan, Refusal> {
+    let container = &launch.containers[index];
+    check_image(context, &container.image)?;
+    let (command, variables) = expanded(launch.kind, container)?;
+    let Some(program) = command.first() else {
         return Err(Refusal::start("no command was given, and the image 'host' has none of its own."));
     };
-    let properties: ContainerProperties =
-        serde_json::from_str(launch.container_properties.as_str()).unwrap_or_default();
-    let user = switch_to(properties.user.as_deref())?;
+    let properties = Properties::of(launch, &container.name);
+    let user = switch_to(properties.user().as_deref())?;
     let endpoints = context.endpoints.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let environment = environment::of(launch, &context.environment, user.as_ref(), &endpoints);
+    let id = container_id(launch, index);
+    let own =
+        Own { region: &launch.scope.region, id: &id, variables: &variables, secrets, user: user.as_ref() };
+    let environment = environment::of(own, &context.environment, &endpoints);
     let directory = match environment::value(&environment, "FORNADA_WORKDIR") {
         None => context.working_directory.clone(),
         Some(path) => working_directory(Path::new(path))?,
@@ -189,8 +186,8 @@ fn plan(context: &Context, launch: &Launch) -> Result<Plan, Refusal> {
     let file = find_program(program, path, &directory)?;
 
     let mut limits = vec![(Resource::Nofile, context.open_files)];
-    limits.extend(properties.ulimits.iter().flatten().filter_map(limit));
-    let arguments = launch.command.iter().map(|argument| CString::new(argument.as_str()));
+    limits.extend(properties.limits());
+    let arguments = command.iter().map(|argument| CString::new(argument.as_str()));
     let has_zero = |error: NulError| Refusal::start(format!("exec: \"{program}\": {error}"));
     Ok(Plan {
         file: CString::new(file.as_os_str().as_bytes()).map_err(has_zero)?,
@@ -200,6 +197,34 @@ fn plan(context: &Context, launch: &Launch) -> Result<Plan, Refusal> {
         limits,
         user,
     })
+}
+
+/// Only what stands for this machine's own file system runs here.
+fn check_image(context: &Context, image: &Text) -> Result<(), Refusal> {
+    let why = if *image != *HOST_IMAGE {
+        let image: String = image.chars().take(100).collect();
+        format!(
+            "image '{image}' cannot be run here: only the image '{HOST_IMAGE}' (this machine's own file system) is \
+             available."
+        )
+    } else if !context.host_image {
+        format!("the image '{HOST_IMAGE}' is switched off on this server.")
+    } else {
+        return Ok(());
+    };
+    Err(Refusal::new("CannotPullContainerError", why))
+}
+
+/// Command and variables as they are given to the process: those of a pod may refer to each other.
+fn expanded(kind: TaskKind, container: &LaunchContainer) -> Result<(Vec<Text>, Variables), Refusal> {
+    let elements = container.entry_point.iter().chain(&container.command);
+    if kind != TaskKind::Eks {
+        return Ok((elements.cloned().collect(), container.environment.clone()));
+    }
+    let too_long = |_: TooLong| Refusal::start("exec: argument list too long");
+    let mut expansion = Expansion::new(&container.environment).map_err(too_long)?;
+    let command = elements.map(|element| expansion.expand(element)).collect::<Result<_, _>>();
+    Ok((command.map_err(too_long)?, expansion.into_variables()))
 }
 
 /// Why a process did not start, in the words of container runtimes.
@@ -278,29 +303,4 @@ fn switch_to(spec: Option<&str>) -> Result<Option<User>, Refusal> {
         return Ok(None);
     }
     Err(Refusal::start(format!("cannot run as user {spec}: the node does not run as root.")))
-}
-
-/// Source: AWS Batch API reference, Ulimit; names are those of Docker. -1 is no limit.
-fn limit(ulimit: &Ulimit) -> Option<(Resource, Rlimit)> {
-    let resource = match ulimit.name.as_str() {
-        "as" => Resource::As,
-        "core" => Resource::Core,
-        "cpu" => Resource::Cpu,
-        "data" => Resource::Data,
-        "fsize" => Resource::Fsize,
-        "locks" => Resource::Locks,
-        "memlock" => Resource::Memlock,
-        "msgqueue" => Resource::Msgqueue,
-        "nice" => Resource::Nice,
-        "nofile" => Resource::Nofile,
-        "nproc" => Resource::Nproc,
-        "rss" => Resource::Rss,
-        "rtprio" => Resource::Rtprio,
-        "rttime" => Resource::Rttime,
-        "sigpending" => Resource::Sigpending,
-        "stack" => Resource::Stack,
-        _ => return None,
-    };
-    let value = |limit: i64| u64::try_from(limit).ok();
-    Some((resource, Rlimit { current: value(ulimit.soft_limit), maximum: value(ulimit.hard_limit) }))
 }

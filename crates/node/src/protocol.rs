@@ -11,8 +11,8 @@ use fornada_core::text::Text;
 use minicbor::{Decode, Encode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Grows when a message changes its meaning.
-pub const VERSION: u32 = 1;
+/// Grows when a message changes its meaning. In 2 a launch has containers, and an end those of each of them.
+pub const VERSION: u32 = 2;
 
 /// No message is longer, in bytes: the largest jobs are a few hundred KiB, and a batch is cut well below.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
@@ -133,7 +133,7 @@ mod tests {
 
     #[tokio::test]
     async fn messages_read_as_written_and_broken_ones_are_errors() {
-        let hello = Request::Hello { version: 1, endpoint_url: "http://127.0.0.1:8600".into() };
+        let hello = Request::Hello { version: VERSION, endpoint_url: "http://127.0.0.1:8600".into() };
         let mut bytes = Vec::new();
         write(&mut bytes, &hello).await.unwrap();
         write(&mut bytes, &Request::Shutdown { stop_jobs: true }).await.unwrap();

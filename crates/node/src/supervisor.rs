@@ -27,8 +27,10 @@ use crate::directory::{Directory, Error, random_128};
 use crate::environment::{self, Endpoints};
 use crate::host::{self, Claim};
 use crate::metadata::Metadata;
-use crate::process::{Context, Spawner};
+use crate::process::Context;
 use crate::protocol::Request;
+use crate::secrets::Secrets;
+use crate::spawner::Spawner;
 use crate::sweep::sweep;
 
 /// Messages of connections that wait for the loop: enough to keep it busy, few enough to slow a flooding server down.
@@ -53,6 +55,8 @@ pub struct Config {
     pub cgroups: bool,
     /// Whether jobs may run on this machine's own file system, with the image `host`.
     pub host_image: bool,
+    /// Where the values of secrets are.
+    pub secrets: Secrets,
 }
 
 impl Config {
@@ -64,6 +68,7 @@ impl Config {
             grace: Duration::from_secs(30),
             cgroups: true,
             host_image: true,
+            secrets: Secrets::default(),
         }
     }
 }
@@ -105,6 +110,7 @@ pub async fn run(config: Config, logs: Arc<dyn LogWriter>) -> Result<(), Error> 
         notes,
         endpoints: Mutex::new(Endpoints { server: String::new(), metadata_port }),
         open_files,
+        secrets: config.secrets,
         host_image: config.host_image,
     });
     let (output, _output_runs) = output_runtime()?;

@@ -1,8 +1,8 @@
 //! What an earlier node left behind is killed before a new one takes work.
 //!
 //! A node that is killed takes the processes it forked along, but not what those forked. Three traces lead to them: the
-//! note of each attempt (its process, told apart from a later one of the same number by its start time), the environment
-//! that its descendants inherited, and its cgroup.
+//! note of each attempt (its processes, told apart from later ones of the same number by their start time), the environment
+//! that their descendants inherited, and its cgroups.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use fornada_core::id::TaskId;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::cgroup::Cgroups;
@@ -18,10 +19,16 @@ use crate::environment::task_of;
 /// How long killed processes may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 
-/// Completes the note of an attempt, whose name is the task id, with the process that was started.
+/// Opens the note of an attempt, whose name is the task id, before a process of it starts.
+pub(crate) fn note(notes: &Path, task: TaskId) -> io::Result<File> {
+    File::options().append(true).create(true).open(notes.join(task.to_string()))
+}
+
+/// Completes the note with a process that was started.
 pub(crate) fn complete(mut note: File, pid: Pid) {
     let start = start_time(pid).unwrap_or_default();
-    let _ = writeln!(note, "{} {start}", pid.as_raw_nonzero()); // without it the other two traces remain
+    let line = format!("{} {start}\n", pid.as_raw_nonzero()); // in one piece, because containers start side by side
+    let _ = note.write_all(line.as_bytes()); // without it the other two traces remain
 }
 
 /// Kills what the notes and cgroups lead to, removes both, and returns how many attempts there were.
@@ -30,7 +37,7 @@ pub(crate) fn sweep(notes: &Path, cgroups: &Cgroups) -> io::Result<usize> {
     for entry in fs::read_dir(notes)? {
         let entry = entry?;
         if let Ok(text) = fs::read_to_string(entry.path()) {
-            kill_noted(&text);
+            text.lines().for_each(kill_noted);
         }
         tasks.insert(entry.file_name().to_string_lossy().into_owned());
     }
@@ -51,8 +58,8 @@ pub(crate) fn sweep(notes: &Path, cgroups: &Cgroups) -> io::Result<usize> {
     Ok(tasks.len())
 }
 
-fn kill_noted(text: &str) {
-    let mut fields = text.split_whitespace();
+fn kill_noted(line: &str) {
+    let mut fields = line.split_whitespace();
     let pid = fields.next().and_then(|field| Pid::from_raw(field.parse().ok()?));
     let start = fields.next().and_then(|field| field.parse::<u64>().ok());
     if let (Some(pid), Some(start)) = (pid, start)

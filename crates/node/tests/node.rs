@@ -47,7 +47,7 @@ async fn ends_are_reported_in_the_words_of_a_container_runtime() {
     ];
     for Case(command, exit_code, reason) in cases {
         let mut launch = launch();
-        launch.command = command.iter().map(|part| (*part).into()).collect();
+        launch.containers[0].command = command.iter().map(|part| (*part).into()).collect();
         let report = node.run(launch).await;
         let (_, outcome) = report.ended.unwrap();
         assert_eq!(outcome.exit_code, exit_code, "{command:?}: {outcome:?}");
@@ -55,7 +55,7 @@ async fn ends_are_reported_in_the_words_of_a_container_runtime() {
         assert_eq!(report.started_at.is_some(), exit_code.is_some(), "{command:?}");
     }
     let mut other = launch();
-    other.image = "busybox:1".into();
+    other.containers[0].image = "busybox:1".into();
     let (_, outcome) = node.run(other).await.ended.unwrap();
     assert_eq!(
         outcome.reason.unwrap(),
@@ -63,7 +63,7 @@ async fn ends_are_reported_in_the_words_of_a_container_runtime() {
          system) is available."
     );
     let mut elsewhere = sh("pwd");
-    elsewhere.environment = vec![("FORNADA_WORKDIR".into(), "relative".into())];
+    elsewhere.containers[0].environment = vec![("FORNADA_WORKDIR".into(), "relative".into())];
     let (_, outcome) = node.run(elsewhere).await.ended.unwrap();
     assert!(outcome.reason.unwrap().contains("FORNADA_WORKDIR 'relative' is not an absolute path"));
 }
@@ -74,12 +74,12 @@ async fn a_job_finds_the_world_it_expects() {
     let mut job = sh("env; echo cwd=$PWD umask=$(umask) pid=$$ pgid=$(ps -o pgid= $$ | tr -d ' '); \
          echo fds=$(ls /proc/self/fd | wc -l) ign=$(grep SigIgn /proc/self/status); \
          echo limit=$(ulimit -n) core=$(ulimit -c); cat; echo err >&2; echo out");
-    job.environment = vec![
+    job.containers[0].environment = vec![
         ("FORNADA_WORKDIR".into(), "/tmp".into()),
         ("AWS_REGION".into(), "eu-west-1".into()),
         ("AWS_BATCH_JOB_ATTEMPT".into(), "1".into()),
     ];
-    job.container_properties = fornada_core::text::Document::new(
+    job.properties = fornada_core::text::Document::new(
         r#"{"image":"host","ulimits":[{"name":"nofile","softLimit":200,"hardLimit":300}]}"#,
     );
     let task = job.task_id;
@@ -114,7 +114,7 @@ async fn a_job_runs_as_the_user_it_names() {
     let mut node = Node::start().await;
     let as_user = |user: &str| {
         let mut job = sh("echo $(id -u):$(id -g) $HOME");
-        job.container_properties = fornada_core::text::Document::new(format!(r#"{{"user":"{user}"}}"#));
+        job.properties = fornada_core::text::Document::new(format!(r#"{{"user":"{user}"}}"#));
         job
     };
     let report = node.run(as_user("64321:64322")).await;
@@ -141,7 +141,7 @@ async fn output_is_readable_while_the_job_runs_and_whole_when_it_ended() {
     );
     let fifo = node.fifo();
     let mut job = job;
-    job.environment.push(("FIFO".into(), fifo.to_str().unwrap().into()));
+    job.containers[0].environment.push(("FIFO".into(), fifo.to_str().unwrap().into()));
     let attempt = job.attempt;
     node.client.perform(vec![node.start_of(job)]);
     node.started(attempt).await;
@@ -183,7 +183,7 @@ async fn stop_is_a_request_first_and_then_force() {
     node.client.perform(vec![Action::Stop(attempt), node.start_of(unknown)]);
     assert_eq!(
         node.exited(attempt).await,
-        Outcome { exit_code: None, reason: None, usage: Default::default() },
+        Outcome { exit_code: None, reason: None, usage: Default::default(), containers: None },
         "and the start that came late does nothing"
     );
 }
@@ -201,7 +201,7 @@ async fn what_a_job_leaves_behind_ends_with_it() {
     let file = node.dir().join("daemon");
     let mut job =
         sh("setsid -f sh -c 'echo $$ > $FILE; exec sleep 1000'; until [ -s $FILE ]; do sleep 0.01; done");
-    job.environment.push(("FILE".into(), file.to_str().unwrap().into()));
+    job.containers[0].environment.push(("FILE".into(), file.to_str().unwrap().into()));
     node.run(job).await;
     if node.has_cgroups() {
         harness::wait_gone(std::fs::read_to_string(file).unwrap().trim().parse().unwrap()).await;
@@ -303,7 +303,7 @@ async fn the_metadata_endpoint_names_the_log_stream() {
     let get = "curl -s $ECS_CONTAINER_METADATA_URI_V4; echo; curl -s $ECS_CONTAINER_METADATA_URI_V4/task; echo; \
         curl -s -o /dev/null -w '%{http_code}\\n' ${ECS_CONTAINER_METADATA_URI_V4%????}0000";
     let job = sh(get);
-    let (task, stream) = (job.task_id, job.log_stream.clone());
+    let (task, stream) = (job.task_id, job.containers[0].log_stream.clone());
     assert_eq!(node.run(job).await.ended.unwrap().1.exit_code, Some(0));
     let lines = node.lines();
     let container: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
@@ -326,7 +326,7 @@ async fn a_node_that_is_killed_takes_its_jobs_along_and_the_next_one_sweeps() {
     let mut job =
         sh("sleep 1000 & echo $! > $PIDS; setsid sleep 1000 & echo $! >> $PIDS; echo $$ >> $PIDS; wait");
     let pids = dir.path().join("pids");
-    job.environment.push(("PIDS".into(), pids.to_str().unwrap().into()));
+    job.containers[0].environment.push(("PIDS".into(), pids.to_str().unwrap().into()));
     client.perform(vec![start(&before, job)]);
     let pids = harness::eventually(Duration::from_secs(10), || {
         let text = std::fs::read_to_string(&pids).unwrap_or_default();

@@ -1,7 +1,8 @@
 //! One cgroup an attempt: its limits, its measurements, and the only way to find all of its processes.
 //!
 //! Files are written by hand, because v1, v2 and hybrid hosts are all common and differ in file names only. An attempt's
-//! cgroup is `fornada-{instance}/{task id}` below the node's own cgroup, in each hierarchy that has something to say.
+//! cgroup is `fornada-{instance}/{task id}` below the node's own cgroup, in each hierarchy that has something to say. An
+//! attempt of several containers has a cgroup for each of them in its own, `{task id}/{index}`, and no process beside them.
 //! Source: Linux, Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst.
 
 mod hierarchy;
@@ -62,27 +63,14 @@ impl Cgroups {
 
     /// Makes the cgroup of one attempt; `None` when there are no cgroups on this machine.
     pub(crate) fn create(&self, task: TaskId, resources: &Resources) -> io::Result<Option<Group>> {
-        let mut group = Group { parts: Vec::with_capacity(self.places.len()) };
-        for place in &self.places {
-            let directory = place.directory.join(task.to_string());
-            let made = fs::create_dir(&directory).and_then(|()| {
-                group.parts.push(Place { directory: directory.clone(), ..*place });
-                place.limit(&directory, resources)
-            });
-            if let Err(error) = made {
-                group.parts.iter().for_each(|part| _ = fs::remove_dir(&part.directory));
-                return Err(error);
-            }
-        }
+        let group = make(&self.places, &task.to_string(), resources)?;
         Ok(Some(group).filter(|group| !group.parts.is_empty()))
     }
 
-    /// Removes the cgroups that have no process and whose name is not to be kept.
+    /// Removes the cgroups that have no process and whose task is not to be kept.
     pub(crate) fn remove_empty(&self, keep: impl Fn(&str) -> bool) {
-        let name =
-            |part: &Place| part.directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        for group in self.existing() {
-            if !group.parts.iter().any(|part| keep(&name(part))) {
+        for (task, group) in self.found() {
+            if !keep(&task) {
                 group.remove();
             }
         }
@@ -99,19 +87,50 @@ impl Cgroups {
         }
     }
 
-    /// The cgroups of attempts that exist, with or without processes: leftovers, if the node is new.
+    /// The cgroups of attempts and containers that exist, with or without processes: leftovers, if the node is new.
     pub(crate) fn existing(&self) -> Vec<Group> {
-        let entries = self.places.iter().flat_map(|place| {
-            let entries = fs::read_dir(&place.directory).into_iter().flatten().flatten();
-            let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-            let ours = directories.filter(|entry| entry.file_name() != setup::NODE);
-            ours.map(|entry| Place { directory: entry.path(), ..*place })
-        });
-        entries.map(|part| Group { parts: vec![part] }).collect()
+        self.found().into_iter().map(|(_, group)| group).collect()
+    }
+
+    /// Each with the name of its task; those of containers before the one that they are in.
+    fn found(&self) -> Vec<(String, Group)> {
+        let mut found = Vec::new();
+        for place in &self.places {
+            for task in place.children().filter(|part| !part.directory.ends_with(setup::NODE)) {
+                let name = task.directory.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let parts = task.children().chain([task.clone()]);
+                found.extend(parts.map(|part| (name.clone(), Group { parts: vec![part] })));
+            }
+        }
+        found
     }
 }
 
+/// Makes the cgroup `name` in each of `places`, or none.
+fn make(places: &[Place], name: &str, resources: &Resources) -> io::Result<Group> {
+    let mut group = Group { parts: Vec::with_capacity(places.len()) };
+    for place in places {
+        let directory = place.directory.join(name);
+        let made = fs::create_dir(&directory).and_then(|()| {
+            group.parts.push(Place { directory: directory.clone(), ..*place });
+            place.limit(&directory, resources)
+        });
+        if let Err(error) = made {
+            group.parts.iter().for_each(|part| _ = fs::remove_dir(&part.directory));
+            return Err(error);
+        }
+    }
+    Ok(group)
+}
+
 impl Place {
+    /// The cgroups in this one.
+    fn children(&self) -> impl Iterator<Item = Place> {
+        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        directories.map(|entry| Place { directory: entry.path(), ..*self })
+    }
+
     fn limit(&self, directory: &Path, resources: &Resources) -> io::Result<()> {
         let Controllers { memory, cpu, pids, cpuacct: _ } = self.controllers;
         let shares = (resources.milli_vcpus * 1024 / 1000).clamp(2, 262_144);
@@ -148,13 +167,24 @@ fn weight(shares: u64) -> u64 {
     1 + (shares - 2) * 9999 / 262_142
 }
 
-/// The cgroup of one attempt.
-#[derive(Debug)]
+/// The cgroup of one attempt, or of one of its containers.
+#[derive(Clone, Debug)]
 pub(crate) struct Group {
     parts: Vec<Place>,
 }
 
 impl Group {
+    /// Lets the cgroups of containers be made in this one, which takes no processes from now on.
+    pub(crate) fn divide(&self) -> io::Result<()> {
+        let mut v2 = self.parts.iter().filter(|part| part.version == Version::V2);
+        v2.try_for_each(|part| setup::enable(&part.directory, part.controllers))
+    }
+
+    /// Makes the cgroup of one container, by its index, in that of its task.
+    pub(crate) fn create(&self, container: usize, resources: &Resources) -> io::Result<Group> {
+        make(&self.parts, &container.to_string(), resources)
+    }
+
     /// Files to which a process writes `0` to join.
     ///
     /// v1 has `tasks`, which moves the calling thread only. That is all of a process that was just forked, and spares it

@@ -83,7 +83,7 @@ fn set_up_v2(hierarchy: &Hierarchy, name: &str) -> Option<Place> {
 }
 
 /// Lets the children of `directory` be limited.
-fn enable(directory: &Path, controllers: Controllers) -> io::Result<()> {
+pub(super) fn enable(directory: &Path, controllers: Controllers) -> io::Result<()> {
     let wanted = [(controllers.memory, "+memory"), (controllers.cpu, "+cpu"), (controllers.pids, "+pids")];
     let wanted: Vec<_> = wanted.iter().filter(|(on, _)| *on).map(|(_, name)| *name).collect();
     write(&directory.join("cgroup.subtree_control"), wanted.join(" "))

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use fornada_core::arn::Scope;
-use fornada_core::attempt::{Action, AttemptReport, Host, Launch, Observation, Outcome};
+use fornada_core::attempt::{Action, AttemptReport, Host, Launch, LaunchContainer, Observation, Outcome};
 use fornada_core::id::{AttemptId, JobId, TaskId, Uuid};
 use fornada_core::quantity::Resources;
+use fornada_core::task::TaskKind;
 use fornada_core::text::Document;
 use fornada_engine::port::log::{Error, LogWriter, StreamName, StreamWriter};
 use fornada_node::{Claim, Client, Config};
@@ -221,17 +222,30 @@ pub fn launch() -> Launch {
         task_id,
         scope: Scope { region: "us-east-1".into(), account: "000000000000".into() },
         job_name: "test".into(),
-        image: "host".into(),
-        command: vec!["true".into()],
-        environment: Vec::new(),
-        resources: Resources { milli_vcpus: 1000, memory_mib: 128, gpus: 0 },
-        log_group: "/aws/batch/job".into(),
-        log_stream: format!("test/default/{task_id}").into(),
-        container_properties: Document::default(),
+        kind: TaskKind::Container,
+        containers: vec![LaunchContainer {
+            name: "default".into(),
+            image: "host".into(),
+            entry_point: Vec::new(),
+            command: vec!["true".into()],
+            environment: Vec::new(),
+            secrets: Vec::new(),
+            resources: RESOURCES,
+            log_group: "/aws/batch/job".into(),
+            log_stream: format!("test/default/{task_id}").into(),
+            essential: true,
+            depends_on: Vec::new(),
+            init: false,
+        }],
+        resources: RESOURCES,
+        properties: Document::default(),
         cluster: "AWSBatch-local".into(),
         incarnation: TaskId(0),
+        address: None,
     }
 }
+
+const RESOURCES: Resources = Resources { milli_vcpus: 1000, memory_mib: 128, gpus: 0 };
 
 /// The order to start it, for this incarnation of `host`.
 pub fn start(host: &Host, launch: Launch) -> Action {
@@ -239,7 +253,9 @@ pub fn start(host: &Host, launch: Launch) -> Action {
 }
 
 pub fn sh(script: &str) -> Launch {
-    Launch { command: ["sh", "-c", script].map(Into::into).to_vec(), ..launch() }
+    let mut launch = launch();
+    launch.containers[0].command = ["sh", "-c", script].map(Into::into).to_vec();
+    launch
 }
 
 /// Waits for a state that nothing announces.
