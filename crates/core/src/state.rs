@@ -17,8 +17,11 @@ use crate::quantity::Resources;
 use crate::record::Record;
 use crate::resource::Status;
 use crate::resource::compute_environment::ComputeEnvironment;
+use crate::resource::consumable_resource::ConsumableResource;
 use crate::resource::job_definition::JobDefinition;
 use crate::resource::job_queue::JobQueue;
+use crate::resource::scheduling_policy::SchedulingPolicy;
+use crate::schedule::Share;
 use crate::text::Text;
 use crate::time::Timestamp;
 
@@ -51,6 +54,12 @@ pub struct Backlog {
     pub(crate) unplaceable: BTreeMap<u64, Uuid>,
     /// Jobs that have not ended.
     pub(crate) live: usize,
+    /// Thousandths of a vCPU that its attempts have.
+    pub(crate) running: u64,
+    /// The active shares of a fair-share queue, by identifier; none of a FIFO queue.
+    pub(crate) shares: BTreeMap<Text, Share>,
+    /// When jobs last changed places.
+    pub(crate) moved_at: Timestamp,
 }
 
 /// The whole state. Changed only by a [`crate::turn::Turn`].
@@ -63,12 +72,18 @@ pub struct State {
     pub(crate) jobs: HashMap<Uuid, Arc<Job>>,
     pub(crate) arrays: HashMap<Uuid, Array>,
     pub(crate) instances: BTreeMap<Text, Instance>,
+    pub(crate) scheduling_policies: BTreeMap<Arn, Arc<SchedulingPolicy>>,
+    pub(crate) consumable_resources: BTreeMap<Arn, Arc<ConsumableResource>>,
 
     pub(crate) backlogs: BTreeMap<Arn, Backlog>,
     /// From a job to those that depend on it, or on a child of it.
     pub(crate) dependents: HashMap<Uuid, Vec<Uuid>>,
     /// What runs in each compute environment.
     pub(crate) in_use: BTreeMap<Arn, Resources>,
+    /// How many of each consumable resource placed jobs hold, whatever its kind, and whether it still exists.
+    pub(crate) consumables_held: BTreeMap<Arn, u128>,
+    /// Jobs that need a consumable resource, by order of submission.
+    pub(crate) consumers: BTreeMap<Arn, BTreeMap<u64, Uuid>>,
     timers: BTreeSet<(Timestamp, Timer)>,
     pub(crate) next_sequence: u64,
     /// Jobs by status, an array counted once.
@@ -108,6 +123,12 @@ impl State {
                     let id = host.instance_id.clone();
                     state.instances.insert(id, Instance::new(host));
                 }
+                Record::SchedulingPolicy(policy) => {
+                    state.scheduling_policies.insert(policy.arn.clone(), policy);
+                }
+                Record::ConsumableResource(resource) => {
+                    state.consumable_resources.insert(resource.arn.clone(), resource);
+                }
             }
         }
         for arn in
@@ -133,6 +154,7 @@ impl State {
         self.next_sequence = jobs.last().map_or(0, |job| job.sequence + 1);
         for job in &jobs {
             self.job_counts[job.execution.status as usize] += 1;
+            self.track_consumer(job);
             if job.array.is_some() {
                 self.arrays.insert(job.id, Array::recover(children.remove(&job.id).unwrap_or_default()));
             }
@@ -167,6 +189,7 @@ impl State {
             return;
         };
         self.reserve(&placement.compute_environment, &placement.instance_id, &job.resources, attempt);
+        self.occupy(job);
         if let (Some(started_at), Some(seconds)) = (execution.started_at, job.timeout_seconds) {
             self.set_timer(started_at.plus_seconds(seconds), Timer::AttemptTimeout(attempt));
         }
@@ -187,6 +210,7 @@ impl State {
     /// Enters a live job into the indexes that do not depend on its status.
     pub(crate) fn track(&mut self, job: &Job) {
         self.backlogs.entry(job.queue.clone()).or_default().live += 1;
+        self.enter_share(job);
         let mut targets: Vec<Uuid> =
             job.depends_on.iter().filter_map(|dependency| dependency.target()).collect();
         targets.sort_unstable();
@@ -204,22 +228,23 @@ impl State {
     /// Puts a job among those with something RUNNABLE.
     pub(crate) fn enqueue(&mut self, job: Uuid) {
         let job = Arc::clone(&self.jobs[&job]);
+        let now = self.latest;
         let backlog = self.backlogs.entry(job.queue.clone()).or_default();
         if !backlog.unplaceable.contains_key(&job.sequence) {
-            backlog.runnable.insert(job.sequence, job.id);
+            backlog.add(&job, now);
             self.schedule_due = true;
         }
     }
 
     /// Takes a job out again unless something of it is still RUNNABLE.
     pub(crate) fn dequeue_if_empty(&mut self, job: Uuid) {
-        let record = &self.jobs[&job];
+        let record = Arc::clone(&self.jobs[&job]);
         let runnable = match self.arrays.get(&job) {
             Some(array) => array.next_runnable().is_some(),
             None => record.execution.status == JobStatus::Runnable,
         };
         if !runnable && let Some(backlog) = self.backlogs.get_mut(&record.queue) {
-            backlog.runnable.remove(&record.sequence);
+            backlog.remove(&record, self.latest);
             backlog.unplaceable.remove(&record.sequence);
             self.schedule_due = true; // it may have held back those behind it
         }
@@ -289,6 +314,16 @@ impl State {
     /// All job queues, by ARN.
     pub fn job_queues(&self) -> &BTreeMap<Arn, Arc<JobQueue>> {
         &self.job_queues
+    }
+
+    /// All scheduling policies, by ARN.
+    pub fn scheduling_policies(&self) -> &BTreeMap<Arn, Arc<SchedulingPolicy>> {
+        &self.scheduling_policies
+    }
+
+    /// All consumable resources, by ARN.
+    pub fn consumable_resources(&self) -> &BTreeMap<Arn, Arc<ConsumableResource>> {
+        &self.consumable_resources
     }
 
     /// All job definitions: by ARN without revision, then by revision.
@@ -375,6 +410,7 @@ impl State {
         let mut booked: BTreeMap<&Text, Resources> = BTreeMap::new();
         let mut attempts = 0;
         let mut live: BTreeMap<&Arn, usize> = BTreeMap::new();
+        let mut placed: Vec<&Job> = Vec::new();
         for job in self.jobs.values() {
             let mut executions: Vec<&Execution> = vec![&job.execution];
             if let Some(array) = self.arrays.get(&job.id) {
@@ -392,9 +428,9 @@ impl State {
                 );
             }
             for execution in executions {
-                let placed = matches!(execution.status, JobStatus::Starting | JobStatus::Running);
+                let is_placed = matches!(execution.status, JobStatus::Starting | JobStatus::Running);
                 assert_eq!(
-                    placed,
+                    is_placed,
                     execution.placement.is_some(),
                     "{} is placed exactly while it runs",
                     job.id
@@ -409,6 +445,7 @@ impl State {
                     used.entry(&placement.compute_environment).or_default().reserve(&job.resources);
                     booked.entry(&placement.instance_id).or_default().reserve(&job.resources);
                     attempts += 1;
+                    placed.push(job);
                 }
             }
             if !job.execution.status.is_terminal() {
@@ -428,6 +465,7 @@ impl State {
                 job.id
             );
         }
+        self.check_accounts(placed.into_iter());
         assert_eq!(self.running_attempts(), attempts, "instances hold what is placed");
         assert!(
             self.dependents.keys().all(|&target| self.is_live(target)),

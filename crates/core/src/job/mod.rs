@@ -33,6 +33,7 @@ use crate::attempt::Outcome;
 use crate::container::ContainerOverrides;
 use crate::id::{AttemptId, JobId, TaskId, cbor_uuid};
 use crate::quantity::Resources;
+use crate::resource::consumable_resource::Consumable;
 use crate::text::Text;
 use crate::time::Timestamp;
 use depends_on::Dependency;
@@ -93,6 +94,9 @@ pub struct Job {
     /// How far it has come; of a parent, how far the array as a whole has.
     #[n(16)]
     pub execution: Execution,
+    /// What each attempt needs beside compute, each resource once; of an array, what each child needs.
+    #[n(19)]
+    pub consumables: Option<Vec<Consumable>>,
 }
 
 impl Job {
@@ -107,6 +111,11 @@ impl Job {
     /// `arn:…:job/{id}`.
     pub fn arn(&self, id: JobId) -> Arn {
         self.scope().arn("batch", &format!("job/{id}"))
+    }
+
+    /// What one attempt holds of consumable resources while it is starting or running.
+    pub fn held_consumables(&self) -> &[Consumable] {
+        self.consumables.as_deref().unwrap_or_default()
     }
 
     /// The strategy in force.

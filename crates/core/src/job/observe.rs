@@ -147,6 +147,7 @@ impl Turn<'_> {
             return self.end_attempt(attempt, self.now, FAILED_TO_START.into(), outcome);
         }
         self.state.release(&placement.compute_environment, &placement.instance_id, &job.resources, attempt);
+        self.state.vacate(&job);
         self.execution_mut(attempt.job, |execution| execution.placement = None);
         self.transition(attempt.job, Transition::Retry, None);
     }
@@ -172,6 +173,7 @@ impl Turn<'_> {
         let Some((job, execution)) = self.current(attempt) else { return };
         let placement = execution.placement.as_deref().expect("a current attempt is placed");
         self.state.release(&placement.compute_environment, &placement.instance_id, &job.resources, attempt);
+        self.state.vacate(&job);
         if let (Some(started_at), Some(seconds)) = (execution.started_at, job.timeout_seconds) {
             self.state.clear_timer(started_at.plus_seconds(seconds), Timer::AttemptTimeout(attempt));
         }

@@ -17,6 +17,7 @@ use crate::record::Key;
 use crate::refusal::Refusal;
 use crate::resource::Status;
 use crate::resource::compute_environment::Platform;
+use crate::resource::consumable_resource::Consumable;
 use crate::resource::job_definition::JobDefinition;
 use crate::resource::job_queue::JobQueue;
 use crate::resource::tags::Tags;
@@ -52,6 +53,8 @@ pub struct Submission {
     pub share_identifier: Option<Text>,
     /// `schedulingPriorityOverride`.
     pub scheduling_priority: Option<u32>,
+    /// Replaces the definition's.
+    pub consumables: Option<Vec<Consumable>>,
     /// Tags of the job.
     pub tags: Tags,
 }
@@ -78,6 +81,8 @@ impl Turn<'_> {
             container::check_size(&resources, definition.fargate)
                 .map_err(|size| Refusal::BadSize { size, resources })?;
         }
+        let consumables = submission.consumables.or_else(|| definition.consumables.clone());
+        self.check_consumables(consumables.as_deref())?;
         self.check_dependencies(scope, &submission.depends_on, submission.array_size)?;
 
         let id = self.fresh.uuid();
@@ -99,9 +104,11 @@ impl Turn<'_> {
             scheduling_priority: submission.scheduling_priority.or(definition.scheduling_priority),
             array: submission.array_size.map(|size| ArrayProperties { size, fate: None }),
             execution: Execution::new(self.now),
+            consumables,
         });
         self.state.next_sequence += 1;
         self.state.track(&job);
+        self.state.track_consumer(&job);
         if job.array.is_some() {
             self.state.arrays.entry(id).or_default();
         }
@@ -119,7 +126,9 @@ impl Turn<'_> {
         if !queue.enabled || queue.status == Status::Deleting {
             return Err(Refusal::QueueDisabled { arn });
         }
-        if submission.share_identifier.is_some() || submission.scheduling_priority.is_some() {
+        if queue.scheduling_policy.is_some() {
+            self.check_share(queue, submission.share_identifier.as_deref())?;
+        } else if submission.share_identifier.is_some() || submission.scheduling_priority.is_some() {
             return Err(Refusal::ShareOnFifoQueue);
         }
         Ok(Arc::clone(queue))

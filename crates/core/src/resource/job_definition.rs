@@ -12,6 +12,7 @@ use crate::container::ContainerTemplate;
 use crate::job::retry::RetryStrategy;
 use crate::record::Key;
 use crate::refusal::Refusal;
+use crate::resource::consumable_resource::Consumable;
 use crate::resource::tags::Tags;
 use crate::state::State;
 use crate::text::{Document, Text};
@@ -66,6 +67,9 @@ pub struct JobDefinition {
     /// `containerProperties` alone as JSON: what a backend gets.
     #[n(14)]
     pub container_properties: Document,
+    /// Unless the submission brings its own.
+    #[n(17)]
+    pub consumables: Option<Vec<Consumable>>,
 }
 
 impl JobDefinition {

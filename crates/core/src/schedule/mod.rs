@@ -1,7 +1,8 @@
 //! The scheduling pass: which RUNNABLE jobs start now, and where.
 //!
-//! Queues are visited by priority ([`order`]); within a queue jobs start in order of submission, and the first that does
-//! not fit now holds back those behind it, while lower queues may still start theirs. Environments are tried in the
+//! Queues are visited by priority ([`order`]); within a queue jobs start in order of submission or by share ([`share`]), and
+//! the first that does not fit now, or lacks a consumable resource, holds back those behind it, while lower queues may
+//! still start theirs. Environments are tried in the
 //! queue's order ([`fit`]). What is decided becomes an attempt in [`launch`].
 //!
 //! A pass costs O(queues + placements · log); it does not look at jobs behind a head that has to wait.
@@ -11,6 +12,9 @@
 mod fit;
 mod launch;
 mod order;
+mod share;
+
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -21,6 +25,8 @@ use crate::schedule::fit::Fit;
 use crate::turn::Turn;
 
 pub use launch::{DEFAULT_LOG_GROUP, log_group, log_stream, task_arn};
+pub(crate) use share::Share;
+pub use share::ShareUsage;
 
 impl Turn<'_> {
     /// Places what can be placed.
@@ -34,14 +40,14 @@ impl Turn<'_> {
         for queue in order::by_priority(self.state) {
             while let Some((sequence, job)) = self.head(&queue) {
                 match fit::place(self.state, &queue, job) {
-                    Fit::Now { compute_environment, instance_id } => {
+                    Fit::Now { compute_environment, instance_id } if self.has_consumables(job) => {
                         let id = self.next_of(job);
                         let task_id = self.fresh.task_id();
                         let placement =
                             Placement { compute_environment, instance_id, task_id, stopping: None };
                         self.put(id, placement);
                     }
-                    Fit::Later => break,
+                    Fit::Now { .. } | Fit::Later => break,
                     Fit::Never(reason) => self.set_aside(&queue, sequence, job, reason),
                 }
             }
@@ -50,7 +56,11 @@ impl Turn<'_> {
     }
 
     fn head(&self, queue: &Arn) -> Option<(u64, Uuid)> {
-        self.state.backlogs.get(queue)?.runnable.first_key_value().map(|(&sequence, &job)| (sequence, job))
+        self.state.backlogs.get(queue)?.head()
+    }
+
+    fn has_consumables(&self, job: Uuid) -> bool {
+        self.state.consumables_available(self.state.jobs[&job].held_consumables())
     }
 
     /// The job itself, or the next RUNNABLE child of an array.
@@ -64,14 +74,16 @@ impl Turn<'_> {
     }
 
     fn put(&mut self, id: JobId, placement: Placement) {
-        let resources = self.state.jobs[&id.job].resources;
+        let job = Arc::clone(&self.state.jobs[&id.job]);
         let (environment, instance) = (placement.compute_environment.clone(), placement.instance_id.clone());
         self.transition(id, Transition::Place, None);
         let attempt = self.execution_mut(id, |execution| {
             execution.placement = Some(Box::new(placement));
             execution.current_attempt(id).expect("it has just been placed")
         });
-        self.state.reserve(&environment, &instance, &resources, attempt);
+        self.state.reserve(&environment, &instance, &job.resources, attempt);
+        self.state.occupy(&job);
+        self.spend_consumables(job.held_consumables());
         if self.state.jobs[&id.job].execution.status_reason.is_some() {
             // An array that had been set aside before a restart of the server.
             self.job_mut(id.job).execution.status_reason = None;
@@ -81,21 +93,20 @@ impl Turn<'_> {
 
     /// A job that can never fit says so, and lets those behind it pass.
     fn set_aside(&mut self, queue: &Arn, sequence: u64, job: Uuid, reason: &str) {
+        let (record, now) = (Arc::clone(&self.state.jobs[&job]), self.now);
         let backlog = self.state.backlogs.entry(queue.clone()).or_default();
-        backlog.runnable.remove(&sequence);
+        backlog.remove(&record, now);
         backlog.unplaceable.insert(sequence, job);
         self.job_mut(job).execution.status_reason = Some(reason.into());
     }
 
     fn reconsider_unplaceable(&mut self) {
-        let mut again = Vec::new();
-        for backlog in self.state.backlogs.values_mut() {
-            again.extend(backlog.unplaceable.values().copied());
-            let jobs = std::mem::take(&mut backlog.unplaceable);
-            backlog.runnable.extend(jobs);
-        }
+        let backlogs = self.state.backlogs.values_mut();
+        let again: Vec<Uuid> =
+            backlogs.flat_map(|backlog| std::mem::take(&mut backlog.unplaceable).into_values()).collect();
         for job in again {
             self.job_mut(job).execution.status_reason = None;
+            self.state.enqueue(job);
         }
     }
 }
