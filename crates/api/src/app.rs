@@ -36,6 +36,8 @@ pub struct App {
     pub region: String,
     /// Account of requests without a key, under [`Auth::None`].
     pub account_id: String,
+    /// Requests that go beyond the AWS API are refused as AWS refuses them.
+    pub strict: bool,
     /// Time for checking signatures.
     pub clock: Box<dyn Clock + Sync>,
 }

@@ -7,7 +7,7 @@ use fornada_model::{Violations, batch, logs};
 use http::StatusCode;
 use serde_json::json;
 
-use crate::batch::container_fields;
+use crate::batch::{container_fields, scheduling_policies};
 
 /// What a client sees, and what only the log sees.
 #[derive(Debug)]
@@ -147,6 +147,24 @@ impl From<Refusal> for WireError {
             Refusal::NotAnArray => {
                 WireError::invalid("N_TO_N and SEQUENTIAL dependencies can only be used by array jobs")
             }
+            Refusal::NoSuchPolicy { arn } => WireError::invalid(format!("SchedulingPolicy {arn} not found.")),
+            Refusal::QuotaShareOnContainerQueue => WireError::invalid(
+                "Quota Management feature is only supported for SageMaker Training job queues.",
+            ),
+            Refusal::FifoForGood { arn } => WireError::invalid(format!(
+                "Job queue {arn} is a FIFO queue and cannot get a scheduling policy: create a queue with one"
+            )),
+            Refusal::PolicyKindFixed => scheduling_policies::one_kind(),
+            Refusal::ShareRequired { arn } => WireError::invalid(format!(
+                "shareIdentifier is required: job queue {arn} has a fair share scheduling policy"
+            )),
+            Refusal::TooManyShares { arn } => WireError::invalid(format!(
+                "Job queue {arn} has 500 active share identifiers, which is the most: use one of them"
+            )),
+            Refusal::QuantityOutOfRange { arn, total } => WireError::invalid(format!(
+                "The total quantity of {arn} is {total}: it can neither fall below 0 nor exceed {}.",
+                fornada_core::resource::consumable_resource::TOTAL_MAX
+            )),
             Refusal::TooManyTags => WireError::client("A resource can have at most 50 tags"),
             Refusal::NotTaggable { arn } => {
                 WireError::client(format!("{arn} cannot be tagged: tag the parent job instead"))

@@ -11,13 +11,12 @@ use fornada_api::app::{App, Auth};
 use fornada_api::{defaults, front};
 use fornada_core::arn::Scope;
 use fornada_core::attempt::Action;
-use fornada_core::job::Job;
 use fornada_core::record::{Change, Record};
 use fornada_core::text::Text;
 use fornada_engine::port::backend::Backend;
 use fornada_engine::port::clock::SystemClock;
 use fornada_engine::port::log::{self, GroupInfo, LogReader, Page, ReadRequest, StreamInfo, StreamName};
-use fornada_engine::port::store::{self, JobIndex, JobQuery, Store};
+use fornada_engine::port::store::{self, JobIndex, JobPage, JobQuery, Store};
 use fornada_engine::{Engine, Ports};
 use fornada_model::{batch, logs};
 use http::{Request, Response, StatusCode};
@@ -43,8 +42,8 @@ impl Backend for Nothing {
 }
 
 impl JobIndex for Nothing {
-    fn list_jobs(&self, _: &JobQuery) -> Result<Vec<Arc<Job>>, store::Error> {
-        Ok(Vec::new())
+    fn list_jobs(&self, _: &JobQuery) -> Result<JobPage, store::Error> {
+        Ok(JobPage::default())
     }
 }
 
@@ -87,6 +86,7 @@ async fn server(auth: Auth) -> Router {
         auth,
         region: "us-east-1".into(),
         account_id: "000000000000".into(),
+        strict: false,
         clock: Box::new(SystemClock),
     });
     defaults::create(&app, true).await.unwrap();

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`job`] | the life of a job: statuses, arrays, dependencies, retry, stop |
 //! | [`schedule`] | which job starts where, and as what |
-//! | [`resource`] | compute environments, job queues, job definitions, tags |
+//! | [`resource`] | compute environments, job queues, job definitions, scheduling policies, consumable resources, tags |
 //! | [`state`], [`turn`], [`record`] | the state, a step of it, and what of it is durable |
 
 #![forbid(unsafe_code)]

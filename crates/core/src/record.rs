@@ -11,8 +11,10 @@ use crate::arn::Arn;
 use crate::attempt::Host;
 use crate::job::{Execution, Job};
 use crate::resource::compute_environment::ComputeEnvironment;
+use crate::resource::consumable_resource::ConsumableResource;
 use crate::resource::job_definition::JobDefinition;
 use crate::resource::job_queue::JobQueue;
+use crate::resource::scheduling_policy::SchedulingPolicy;
 use crate::state::State;
 use crate::text::Text;
 
@@ -31,6 +33,10 @@ pub enum Record {
     Child(Uuid, u32, Arc<Execution>),
     /// A machine that attempts were placed on.
     Instance(Arc<Host>),
+    /// A scheduling policy.
+    SchedulingPolicy(Arc<SchedulingPolicy>),
+    /// A consumable resource.
+    ConsumableResource(Arc<ConsumableResource>),
 }
 
 /// Names one record.
@@ -48,6 +54,10 @@ pub enum Key {
     Child(Uuid, u32),
     /// By instance id.
     Instance(Text),
+    /// By ARN.
+    SchedulingPolicy(Arn),
+    /// By ARN.
+    ConsumableResource(Arn),
 }
 
 /// One change to the store.
@@ -77,6 +87,12 @@ impl State {
                 Record::Child(*job, *index, Arc::clone(child.or_else(node)?))
             }
             Key::Instance(id) => Record::Instance(Arc::clone(&self.instances.get(id)?.record)),
+            Key::SchedulingPolicy(arn) => {
+                Record::SchedulingPolicy(Arc::clone(self.scheduling_policies.get(arn)?))
+            }
+            Key::ConsumableResource(arn) => {
+                Record::ConsumableResource(Arc::clone(self.consumable_resources.get(arn)?))
+            }
         })
     }
 }

@@ -123,6 +123,44 @@ pub enum Refusal {
     /// More than 50.
     #[error("too many tags")]
     TooManyTags,
+    /// A job queue refers to a scheduling policy that does not exist.
+    #[error("no scheduling policy {arn}")]
+    NoSuchPolicy {
+        /// The ARN that was asked for.
+        arn: Arn,
+    },
+    /// Quota shares are for queues of service jobs.
+    #[error("quota share policy on a container queue")]
+    QuotaShareOnContainerQueue,
+    /// A queue without a scheduling policy stays without.
+    #[error("scheduling policy for FIFO queue {arn}")]
+    FifoForGood {
+        /// ARN of the queue.
+        arn: Arn,
+    },
+    /// A policy is fair-share or quota-share for life.
+    #[error("the kind of a scheduling policy cannot change")]
+    PolicyKindFixed,
+    /// A queue with a fair-share policy needs to know whose job it is.
+    #[error("no share identifier for {arn}")]
+    ShareRequired {
+        /// ARN of the queue.
+        arn: Arn,
+    },
+    /// As many shares as may be are active.
+    #[error("too many active shares in {arn}")]
+    TooManyShares {
+        /// ARN of the queue.
+        arn: Arn,
+    },
+    /// There would be fewer than none, or more than can be said.
+    #[error("no such quantity of {arn}")]
+    QuantityOutOfRange {
+        /// ARN of the consumable resource.
+        arn: Arn,
+        /// Its total as it is.
+        total: u64,
+    },
     /// Array children and nodes carry no tags.
     #[error("{arn} cannot be tagged")]
     NotTaggable {
@@ -140,7 +178,7 @@ pub enum Undeletable {
     /// Its state is ENABLED.
     #[error("it is not DISABLED")]
     NotDisabled,
-    /// A job queue refers to the compute environment.
+    /// A job queue refers to the compute environment or scheduling policy.
     #[error("a job queue uses it")]
     InUse,
 }

@@ -19,8 +19,11 @@ use crate::quantity::Resources;
 use crate::record::Record;
 use crate::resource::Status;
 use crate::resource::compute_environment::ComputeEnvironment;
+use crate::resource::consumable_resource::ConsumableResource;
 use crate::resource::job_definition::JobDefinition;
 use crate::resource::job_queue::JobQueue;
+use crate::resource::scheduling_policy::SchedulingPolicy;
+use crate::schedule::Share;
 use crate::text::Text;
 use crate::time::Timestamp;
 
@@ -53,6 +56,12 @@ pub struct Backlog {
     pub(crate) unplaceable: BTreeMap<u64, Uuid>,
     /// Jobs that have not ended.
     pub(crate) live: usize,
+    /// Thousandths of a vCPU that its attempts have.
+    pub(crate) running: u64,
+    /// The active shares of a fair-share queue, by identifier; none of a FIFO queue.
+    pub(crate) shares: BTreeMap<Text, Share>,
+    /// When jobs last changed places.
+    pub(crate) moved_at: Timestamp,
 }
 
 /// The whole state. Changed only by a [`crate::turn::Turn`].
@@ -67,6 +76,8 @@ pub struct State {
     /// Multi-node jobs.
     pub(crate) gangs: HashMap<Uuid, Gang>,
     pub(crate) instances: BTreeMap<Text, Instance>,
+    pub(crate) scheduling_policies: BTreeMap<Arn, Arc<SchedulingPolicy>>,
+    pub(crate) consumable_resources: BTreeMap<Arn, Arc<ConsumableResource>>,
 
     pub(crate) backlogs: BTreeMap<Arn, Backlog>,
     /// From a job to those that depend on it, or on a child of it.
@@ -75,6 +86,10 @@ pub struct State {
     pub(crate) in_use: BTreeMap<Arn, Resources>,
     /// Addresses of nodes that have a place.
     pub(crate) addresses: BTreeSet<Ipv4Addr>,
+    /// How many of each consumable resource placed jobs hold, whatever its kind, and whether it still exists.
+    pub(crate) consumables_held: BTreeMap<Arn, u128>,
+    /// Jobs that need a consumable resource, by order of submission.
+    pub(crate) consumers: BTreeMap<Arn, BTreeMap<u64, Uuid>>,
     timers: BTreeSet<(Timestamp, Timer)>,
     pub(crate) next_sequence: u64,
     /// Jobs by status, an array counted once.
@@ -114,6 +129,12 @@ impl State {
                     let id = host.instance_id.clone();
                     state.instances.insert(id, Instance::new(host));
                 }
+                Record::SchedulingPolicy(policy) => {
+                    state.scheduling_policies.insert(policy.arn.clone(), policy);
+                }
+                Record::ConsumableResource(resource) => {
+                    state.consumable_resources.insert(resource.arn.clone(), resource);
+                }
             }
         }
         for arn in
@@ -139,6 +160,7 @@ impl State {
         self.next_sequence = jobs.last().map_or(0, |job| job.sequence + 1);
         for job in &jobs {
             self.job_counts[job.execution.status as usize] += 1;
+            self.track_consumer(job);
             if job.array.is_some() {
                 self.arrays.insert(job.id, Array::recover(children.remove(&job.id).unwrap_or_default()));
             } else if job.nodes.is_some() {
@@ -206,6 +228,7 @@ impl State {
     /// Enters a live job into the indexes that do not depend on its status.
     pub(crate) fn track(&mut self, job: &Job) {
         self.backlogs.entry(job.queue.clone()).or_default().live += 1;
+        self.enter_share(job);
         let mut targets: Vec<Uuid> =
             job.depends_on.iter().filter_map(|dependency| dependency.target()).collect();
         targets.sort_unstable();
@@ -223,22 +246,23 @@ impl State {
     /// Puts a job among those with something RUNNABLE.
     pub(crate) fn enqueue(&mut self, job: Uuid) {
         let job = Arc::clone(&self.jobs[&job]);
+        let now = self.latest;
         let backlog = self.backlogs.entry(job.queue.clone()).or_default();
         if !backlog.unplaceable.contains_key(&job.sequence) {
-            backlog.runnable.insert(job.sequence, job.id);
+            backlog.add(&job, now);
             self.schedule_due = true;
         }
     }
 
     /// Takes a job out again unless something of it is still RUNNABLE.
     pub(crate) fn dequeue_if_empty(&mut self, job: Uuid) {
-        let record = &self.jobs[&job];
+        let record = Arc::clone(&self.jobs[&job]);
         let runnable = match self.arrays.get(&job) {
             Some(array) => array.next_runnable().is_some(),
             None => record.execution.status == JobStatus::Runnable,
         };
         if !runnable && let Some(backlog) = self.backlogs.get_mut(&record.queue) {
-            backlog.runnable.remove(&record.sequence);
+            backlog.remove(&record, self.latest);
             backlog.unplaceable.remove(&record.sequence);
             self.schedule_due = true; // it may have held back those behind it
         }
@@ -253,6 +277,8 @@ impl State {
             instance.attempts.insert(attempt);
         }
         self.addresses.extend(placement.address);
+        let job = Arc::clone(&self.jobs[&attempt.job.job]);
+        self.occupy(&job, attempt.job.member);
     }
 
     /// Gives back what an attempt held.
@@ -269,6 +295,8 @@ impl State {
         if let Some(address) = placement.address {
             self.addresses.remove(&address);
         }
+        let job = Arc::clone(&self.jobs[&attempt.job.job]);
+        self.vacate(&job, attempt.job.member);
         self.schedule_due = true;
     }
 
@@ -302,6 +330,16 @@ impl State {
     /// All job queues, by ARN.
     pub fn job_queues(&self) -> &BTreeMap<Arn, Arc<JobQueue>> {
         &self.job_queues
+    }
+
+    /// All scheduling policies, by ARN.
+    pub fn scheduling_policies(&self) -> &BTreeMap<Arn, Arc<SchedulingPolicy>> {
+        &self.scheduling_policies
+    }
+
+    /// All consumable resources, by ARN.
+    pub fn consumable_resources(&self) -> &BTreeMap<Arn, Arc<ConsumableResource>> {
+        &self.consumable_resources
     }
 
     /// All job definitions: by ARN without revision, then by revision.
@@ -389,6 +427,7 @@ impl State {
         let mut attempts = 0;
         let mut addresses = BTreeSet::new();
         let mut live: BTreeMap<&Arn, usize> = BTreeMap::new();
+        let mut placed: Vec<(&Job, Member)> = Vec::new();
         for job in self.jobs.values() {
             let mut executions: Vec<(JobId, &Execution)> = vec![(JobId::whole(job.id), &job.execution)];
             executions.extend(self.members_of(job.id).map(|(id, execution)| (id, &**execution)));
@@ -407,13 +446,13 @@ impl State {
             }
             let runs = |status| matches!(status, JobStatus::Starting | JobStatus::Running);
             for (id, execution) in executions {
-                let placed = match id.member {
+                let is_placed = match id.member {
                     Member::Whole => runs(execution.status) && job.nodes.is_none(),
                     Member::Index(_) => runs(execution.status),
                     // Also held while the main node starts, and no more between two attempts of the job.
                     Member::Node(_) => execution.placement.is_some() && runs(job.execution.status),
                 };
-                assert_eq!(placed, execution.placement.is_some(), "{id} is placed exactly while it runs");
+                assert_eq!(is_placed, execution.placement.is_some(), "{id} is placed exactly while it runs");
                 assert_eq!(execution.status.is_terminal(), execution.stopped_at.is_some(), "{id} stopped");
                 if let Some(placement) = &execution.placement {
                     let resources = job.resources_of(id.member);
@@ -421,6 +460,7 @@ impl State {
                     booked.entry(&placement.instance_id).or_default().reserve(&resources);
                     addresses.extend(placement.address);
                     attempts += 1;
+                    placed.push((&**job, id.member));
                 }
             }
             if let Some(gang) = self.gangs.get(&job.id).filter(|_| job.execution.status.is_terminal()) {
@@ -443,6 +483,7 @@ impl State {
                 job.id
             );
         }
+        self.check_accounts(placed.into_iter());
         assert_eq!(self.running_attempts(), attempts, "instances hold what is placed");
         assert_eq!(self.addresses, addresses, "addresses are those of nodes that have a place");
         assert!(

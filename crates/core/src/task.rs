@@ -12,6 +12,7 @@ use minicbor::{Decode, Encode};
 
 use crate::container::{self, Container, ContainerOverrides, ContainerTemplate, MissingParameter};
 use crate::quantity::Resources;
+use crate::resource::consumable_resource::Consumable;
 use crate::text::{Document, Text};
 
 /// Which member of a registration describes a task.
@@ -71,6 +72,9 @@ pub struct NodeRange {
     /// What each of them runs.
     #[n(3)]
     pub task: TaskTemplate,
+    /// What each of them needs of consumable resources.
+    #[n(4)]
+    pub consumables: Option<Vec<Consumable>>,
 }
 
 impl NodeRange {

@@ -210,6 +210,7 @@ fn ranges_and_overrides() {
         first,
         last,
         task: task(command),
+        consumables: None,
     };
     let mut template = multinode(6, 0);
     // The narrower range counts, wherever it stands.

@@ -23,14 +23,16 @@ use fornada_core::job::{ArrayProperties, Attempt, Execution, Fate, Job, JobStatu
 use fornada_core::quantity::Resources;
 use fornada_core::resource::Status;
 use fornada_core::resource::compute_environment::{ComputeEnvironment, Platform};
+use fornada_core::resource::consumable_resource::{ClientToken, Consumable, ConsumableResource};
 use fornada_core::resource::job_definition::JobDefinition;
 use fornada_core::resource::job_queue::JobQueue;
+use fornada_core::resource::scheduling_policy::{FairShare, Kind, SchedulingPolicy};
 use fornada_core::task::{NodeRange, NodesTemplate, TaskKind, TaskTemplate};
 use fornada_core::text::{Document, Text};
 use fornada_core::time::Timestamp;
 use minicbor::{Decode, Encode};
 
-use common::build::{self, environment_arn, queue_arn, tags};
+use common::build::{self, consumable_arn, environment_arn, policy_arn, queue_arn, tags};
 use common::scope;
 
 /// Encodes `value`, compares with the golden file, and reads the golden file back.
@@ -80,6 +82,11 @@ fn retry() -> RetryStrategy {
     let evaluate_on_exit =
         vec![rule("*", None, RetryAction::Retry), rule("Out*", Some("13*".into()), RetryAction::Exit)];
     RetryStrategy { attempts: 3, evaluate_on_exit }
+}
+
+fn consumables() -> Vec<Consumable> {
+    let consumable = |name, quantity| Consumable { arn: consumable_arn(name), quantity };
+    vec![consumable("licence", 2), consumable("token", 1 << 40)]
 }
 
 fn execution() -> Execution {
@@ -150,8 +157,11 @@ fn job_queue() {
         document: document(r#"{"schedulingPolicyArn":null}"#),
         version: 2,
         created_at: Timestamp(1_700_000_000_000),
+        scheduling_policy: None,
     };
     check("job_queue", &value);
+    let value = JobQueue { scheduling_policy: Some(policy_arn("p")), ..value };
+    check("job_queue_fair_share", &value);
 }
 
 #[test]
@@ -183,10 +193,12 @@ fn job_definition() {
         task: None,
         nodes: None,
         managed_instances: None,
+        consumables: None,
     };
     check("job_definition", &value);
+    check("job_definition_consumables", &JobDefinition { consumables: Some(consumables()), ..value });
     check("job_definition_task", &JobDefinition { task: Some(Box::new(task())), ..build::definition() });
-    let range = NodeRange { target: "0:".into(), first: 0, last: None, task: task() };
+    let range = NodeRange { target: "0:".into(), first: 0, last: None, task: task(), consumables: None };
     let nodes = NodesTemplate { num_nodes: 4, main_node: 1, ranges: vec![range] };
     let nodes = JobDefinition {
         container: None,
@@ -262,8 +274,10 @@ fn job() {
         task_overrides: None,
         nodes: None,
         overrides_document: None,
+        consumables: None,
     };
     check("job", &value);
+    check("job_consumables", &Job { consumables: Some(consumables()), ..value.clone() });
     let given = ContainerOverrides {
         name: Some("sidecar".into()),
         image: Some("busybox:2".into()),
@@ -282,6 +296,37 @@ fn job() {
         ..value
     };
     check("job_nodes", &value);
+}
+
+#[test]
+fn scheduling_policy() {
+    let weights = [("blue", 5000), ("red*", 9_999_999)].map(|(share, weight)| (share.into(), weight));
+    let fair =
+        FairShare { decay_seconds: Some(604_800), compute_reservation: Some(99), weights: weights.into() };
+    let value = SchedulingPolicy {
+        arn: policy_arn("p"),
+        kind: Kind::FairShare(fair),
+        tags: tags([("team", "oven")]),
+        document: document(r#"{"fairsharePolicy":{}}"#),
+        version: 3,
+        created_at: Timestamp(1_700_000_000_000),
+    };
+    check("scheduling_policy", &value);
+    check("scheduling_policy_quota_share", &SchedulingPolicy { kind: Kind::QuotaShare, ..value });
+}
+
+#[test]
+fn consumable_resource() {
+    let value = ConsumableResource {
+        arn: consumable_arn("licence"),
+        replenishable: true,
+        total: 1 << 40,
+        tags: tags([("team", "oven")]),
+        created_at: Timestamp(1_700_000_000_000),
+        recent: vec![ClientToken { token: "token-1".into(), at: Timestamp(1_700_000_000_001) }],
+        version: 3,
+    };
+    check("consumable_resource", &value);
 }
 
 #[test]

@@ -15,8 +15,10 @@ use fornada_core::quantity::Resources;
 use fornada_core::record::Key;
 use fornada_core::record::{Change, Record};
 use fornada_core::resource::compute_environment::ComputeEnvironment;
+use fornada_core::resource::consumable_resource::ConsumableResource;
 use fornada_core::resource::job_definition::JobDefinition;
 use fornada_core::resource::job_queue::JobQueue;
+use fornada_core::resource::scheduling_policy::SchedulingPolicy;
 use fornada_core::text::Text;
 use fornada_core::time::Timestamp;
 use fornada_engine::port::store::{DefinitionFilter, JobFilter, JobIndex, JobQuery, Pattern, Store};
@@ -95,6 +97,14 @@ fn successor(record: &Record) -> (Record, Key) {
             let next = Host { capacity: Resources::default(), ..(**host).clone() };
             (Record::Instance(Arc::new(next)), Key::Instance(host.instance_id.clone()))
         }
+        Record::SchedulingPolicy(policy) => {
+            let next = SchedulingPolicy { version: policy.version + 1, ..(**policy).clone() };
+            (Record::SchedulingPolicy(Arc::new(next)), Key::SchedulingPolicy(policy.arn.clone()))
+        }
+        Record::ConsumableResource(resource) => {
+            let next = ConsumableResource { total: resource.total + 1, ..(**resource).clone() };
+            (Record::ConsumableResource(Arc::new(next)), Key::ConsumableResource(resource.arn.clone()))
+        }
     }
 }
 
@@ -108,6 +118,8 @@ fn every_kind_of_record_is_kept_replaced_and_deleted() {
         Record::Job(Arc::new(golden("job"))),
         Record::Child(Uuid::from_u128(7), 9999, Arc::new(golden("child"))),
         Record::Instance(Arc::new(golden("instance"))),
+        Record::SchedulingPolicy(Arc::new(golden("scheduling_policy"))),
+        Record::ConsumableResource(Arc::new(golden("consumable_resource"))),
     ];
     let (mut successors, keys): (Vec<Record>, Vec<Key>) = records.iter().map(successor).unzip();
     for records in [&records, &successors] {
@@ -253,8 +265,8 @@ fn a_list_shows_a_commit_as_soon_as_it_is_durable() {
     for sequence in 1..=3 {
         store.commit(&[put(job(sequence))]).unwrap();
         let listed = index.list_jobs(&query).unwrap();
-        assert_eq!(*listed[0], job(sequence));
-        assert_eq!(listed.len() as u64, sequence);
+        assert_eq!(*listed.jobs[0], job(sequence));
+        assert_eq!(listed.jobs.len() as u64, sequence);
     }
 }
 
@@ -277,6 +289,10 @@ fn listed() -> (tempfile::TempDir, SqliteIndex) {
                 queue: scope().resolve("job-queue", queue),
                 definition: scope().resolve("job-definition", definition),
                 execution: Execution { status, ..Execution::new(Timestamp(created_at)) },
+                tags: [("even", if number % 2 == 0 { "yes" } else { "no" }), ("place", &number.to_string())]
+                    .map(|(key, value)| (key.into(), value.into()))
+                    .into(),
+                share_identifier: Some(if number % 3 == 2 { "one" } else { "other" }.into()),
                 ..job(sequence)
             })
         };
@@ -293,16 +309,16 @@ fn scope() -> Scope {
 /// All of queue `q`.
 fn query() -> JobQuery {
     let queue = scope().resolve("job-queue", "q");
-    JobQuery { queue, status: None, filter: None, before_sequence: None, limit: 100 }
+    JobQuery { queue, filters: Vec::new(), before_sequence: None, limit: 100 }
 }
 
 fn names(index: &SqliteIndex, query: &JobQuery) -> Vec<Text> {
-    index.list_jobs(query).unwrap().iter().map(|job| job.name.clone()).collect()
+    index.list_jobs(query).unwrap().jobs.iter().map(|job| job.name.clone()).collect()
 }
 
 #[test]
 fn jobs_are_listed_newest_first_by_status_and_filter() {
-    use JobFilter::{CreatedAfter, CreatedBefore, Definition, Name};
+    use JobFilter::{CreatedAfter, CreatedBefore, Definition, Name, Share, Status, Tag};
     let (_dir, index) = listed();
     let definition = |name: &str| scope().resolve("job-definition", name);
     let revision = |name: &str| Some(Definition(DefinitionFilter::Revision(definition(name))));
@@ -337,7 +353,27 @@ fn jobs_are_listed_newest_first_by_status_and_filter() {
         (None, after(u64::MAX), &[]),
     ];
     for (status, filter, want) in cases {
-        let query = JobQuery { status, filter, ..query() };
+        let status = status.map(|status| Status(vec![status]));
+        let query = JobQuery { filters: status.into_iter().chain(filter).collect(), ..query() };
+        assert_eq!(names(&index, &query), want, "{query:?}");
+    }
+    let tag = |key: &str, value: Option<&str>| Tag(vec![(key.into(), value.map(Into::into))]);
+    let either = Tag(vec![("even".into(), Some("no".into())), ("place".into(), Some("6".into()))]);
+    let prefix = |name: &str| Name(Pattern::Prefix(name.into()));
+    let cases: [(Vec<JobFilter>, &[&str]); 10] = [
+        (vec![Status(vec![JobStatus::Failed, JobStatus::Runnable])], &["100%", "RENDER_2"]),
+        (vec![Status(vec![])], &[]),
+        (vec![prefix("render"), CreatedAfter(Timestamp(100)), CreatedBefore(Timestamp(300))], &["renderX1"]),
+        (vec![tag("even", None)], &all),
+        (vec![tag("even", Some("yes"))], &["über", "100%", "renderX1"]),
+        (vec![tag("even", Some("yes")), prefix("render")], &["renderX1"]),
+        (vec![tag("Even", None)], &[]),
+        (vec![either], &["über", "100x", "RENDER_2", "render_1"]),
+        (vec![Share("one".into())], &["100x", "renderX1"]),
+        (vec![Share("one".into()), tag("even", Some("yes"))], &["renderX1"]),
+    ];
+    for (filters, want) in cases {
+        let query = JobQuery { filters, ..query() };
         assert_eq!(names(&index, &query), want, "{query:?}");
     }
     let elsewhere = JobQuery { queue: scope().resolve("job-queue", "nowhere"), ..query() };
@@ -353,10 +389,30 @@ fn pages_follow_each_other_to_the_end() {
         let mut seen = Vec::new();
         loop {
             let page = index.list_jobs(&query).unwrap();
-            let Some(last) = page.last() else { break };
-            query.before_sequence = Some(last.sequence);
-            seen.extend(page.iter().map(|job| job.name.clone()));
+            assert!(page.jobs.len() <= limit as usize);
+            seen.extend(page.jobs.iter().map(|job| job.name.clone()));
+            query.before_sequence = page.next;
+            if page.next.is_none() {
+                break;
+            }
         }
         assert_eq!(seen, whole, "limit {limit}");
     }
+}
+
+#[test]
+fn a_page_reads_so_many_jobs_and_no_more() {
+    let (_dir, path) = temporary();
+    let mut store = open(&path);
+    let untagged = (1..=20_005).map(|sequence| put(Job { tags: Default::default(), ..job(sequence) }));
+    let changes: Vec<Change> = [put(job(0))].into_iter().chain(untagged).collect();
+    store.commit(&changes).unwrap();
+    let index = SqliteIndex::new(&path);
+    let filters = vec![JobFilter::Tag(vec![("team".into(), None)])];
+    let mut query = JobQuery { queue: job(0).queue, filters, ..query() };
+    let first = index.list_jobs(&query).unwrap();
+    assert_eq!((first.jobs.len(), first.next), (0, Some(6)));
+    query.before_sequence = first.next;
+    let last = index.list_jobs(&query).unwrap();
+    assert_eq!((last.jobs.len(), last.next), (1, None));
 }

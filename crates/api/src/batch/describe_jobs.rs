@@ -20,7 +20,7 @@ use fornada_core::text::Text;
 use fornada_core::time::Timestamp;
 use fornada_model::batch as model;
 
-use super::{container_fields, retry_strategy, wire_status};
+use super::{consumable_resources, container_fields, retry_strategy, wire_status};
 use crate::app::Call;
 use crate::error::WireError;
 
@@ -93,6 +93,7 @@ impl View {
         Ok(model::JobDetail {
             array_properties,
             attempts: Some(execution.attempts.iter().map(|attempt| self.attempt(attempt)).collect()),
+            consumable_resource_properties: job.consumables.as_deref().map(consumable_resources::to_wire),
             container: Some(self.container()?),
             created_at: Some(execution.created_at.as_millis()),
             depends_on: Some(

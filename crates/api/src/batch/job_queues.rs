@@ -49,7 +49,7 @@ pub(crate) async fn create(
     let order = compute_environment_order.unwrap_or_default();
     let services = service_environment_order.unwrap_or_default();
     refuse_service_environments(&services, &order, job_queue_type)?;
-    refuse_scheduling_policy(scheduling_policy_arn.as_deref())?;
+    let scheduling_policy = scheduling_policy(&call.scope, scheduling_policy_arn)?;
     check_time_limits(job_state_time_limit_actions.as_deref().unwrap_or_default())?;
     let (order, environments) = checked_order(order, &call.scope)?;
     let tags = tags::checked(tags)?;
@@ -61,8 +61,9 @@ pub(crate) async fn create(
         ..Default::default()
     };
     let enabled = state != Some(model::JQState::Disabled);
+    let document = document(&detail)?;
     let given =
-        Specification { arn: arn.clone(), enabled, priority, environments, document: document(&detail)? };
+        Specification { arn: arn.clone(), enabled, priority, environments, scheduling_policy, document };
     call.app.engine.decide(move |turn| turn.create_job_queue(given, tags)).await??;
     Ok(model::CreateJobQueueResponse { job_queue_arn: arn.into(), job_queue_name: name })
 }
@@ -88,7 +89,7 @@ pub(super) async fn update(
     let services = service_environment_order.unwrap_or_default();
     let order = compute_environment_order.unwrap_or_default();
     refuse_service_environments(&services, &order, detail.job_queue_type)?;
-    refuse_scheduling_policy(scheduling_policy_arn.as_deref())?;
+    let scheduling_policy = scheduling_policy(&call.scope, scheduling_policy_arn)?;
     check_time_limits(job_state_time_limit_actions.as_deref().unwrap_or_default())?;
     let mut environments = existing.environments.clone();
     if !order.is_empty() {
@@ -102,6 +103,7 @@ pub(super) async fn update(
         enabled: state.map_or(existing.enabled, |state| state == model::JQState::Enabled),
         priority: priority.unwrap_or(existing.priority),
         environments,
+        scheduling_policy,
         document: document(&detail)?,
     };
     let version = existing.version;
@@ -161,13 +163,13 @@ fn refuse_service_environments(
     ))
 }
 
-/// There are no scheduling policies here yet.
-fn refuse_scheduling_policy(arn: Option<&str>) -> Result<(), WireError> {
-    let Some(arn) = arn else { return Ok(()) };
+/// A policy by its ARN; those of others look like missing ones.
+fn scheduling_policy(scope: &Scope, arn: Option<String>) -> Result<Option<Arn>, WireError> {
+    let Some(arn) = arn.map(Arn::from) else { return Ok(None) };
     let resource = arn.strip_prefix("arn:").and_then(|rest| rest.splitn(5, ':').nth(4));
     let is_policy = resource.is_some_and(|resource| resource.starts_with("scheduling-policy/"));
     require(is_policy, "Only scheduling policy Arn can be allowed.")?;
-    Err(WireError::invalid(format!("SchedulingPolicy {arn} not found.")))
+    if scope.owns(&arn) { Ok(Some(arn)) } else { Err(Refusal::NoSuchPolicy { arn }.into()) }
 }
 
 fn check_time_limits(actions: &[model::JobStateTimeLimitAction]) -> Result<(), WireError> {
@@ -269,6 +271,7 @@ fn described(queue: &JobQueue) -> Result<model::JobQueueDetail, WireError> {
         job_queue_arn: queue.arn.clone().into(),
         job_queue_name: queue.name().to_owned(),
         priority: queue.priority,
+        scheduling_policy_arn: queue.scheduling_policy.clone().map(String::from),
         state: if queue.enabled { model::JQState::Enabled } else { model::JQState::Disabled },
         status: Some(match queue.status {
             Status::Creating => model::JQStatus::Creating,
@@ -367,7 +370,8 @@ mod tests {
         }
         assert!(refuse_service_environments(&[], &[], Some(Ecs)).is_ok());
 
-        let policy = "arn:aws:batch:eu-west-1:000000000000:scheduling-policy/p";
+        let scope = Scope { region: "eu-west-1".into(), account: "000000000000".into() };
+        let policy = "arn:aws:batch:eu-west-1:111111111111:scheduling-policy/p";
         let not_found = format!("SchedulingPolicy {policy} not found.");
         let queue = "arn:aws:batch:eu-west-1:000000000000:job-queue/scheduling-policy/";
         for (arn, want) in [
@@ -375,7 +379,7 @@ mod tests {
             (queue, "Only scheduling policy Arn can be allowed."),
             ("p", "Only scheduling policy Arn can be allowed."),
         ] {
-            assert_eq!(refuse_scheduling_policy(Some(arn)).unwrap_err().message, want);
+            assert_eq!(scheduling_policy(&scope, Some(arn.to_owned())).unwrap_err().message, want);
         }
     }
 
@@ -424,6 +428,7 @@ mod tests {
             document: document(&detail).unwrap(),
             version: 1,
             created_at: fornada_core::time::Timestamp::default(),
+            scheduling_policy: Some(scope.resolve("scheduling-policy", "p")),
         };
         let ce = |name| format!("arn:aws:batch:eu-west-1:000000000000:compute-environment/{name}");
         let want = serde_json::json!({
@@ -435,6 +440,7 @@ mod tests {
             "jobQueueName": "q",
             "jobQueueType": "ECS",
             "priority": 7,
+            "schedulingPolicyArn": "arn:aws:batch:eu-west-1:000000000000:scheduling-policy/p",
             "state": "DISABLED",
             "status": "UPDATING",
             "statusReason": "JobQueue Healthy",

@@ -1,6 +1,7 @@
 //! ListJobs: the jobs of a queue, newest first, or the children of an array, by index.
 //!
-//! A queue is searched in the store, by index; an array in memory, where its children are.
+//! A queue is searched in the store, by index; an array in memory, where its children are. Beyond AWS, several filters can
+//! be combined, and there are filters by status and by tag ([`conditions`]).
 //!
 //! Source: AWS Batch API reference, ListJobs.
 
@@ -11,8 +12,9 @@ use fornada_core::id::{JobId, Uuid};
 use fornada_core::job::array::StatusCounts;
 use fornada_core::job::{Execution, Job, JobStatus};
 use fornada_core::state::State;
+use fornada_core::text::Text;
 use fornada_core::time::Timestamp;
-use fornada_engine::port::store::{DefinitionFilter, JobFilter, JobQuery, Pattern};
+use fornada_engine::port::store::{DefinitionFilter, JobFilter, JobPage, JobQuery, Pattern};
 use fornada_model::batch as model;
 
 use super::describe_jobs::status_summary;
@@ -90,20 +92,11 @@ async fn of_queue(
     if !call.app.engine.read(known).await? {
         return Err(WireError::client(format!("{arn} does not exist")));
     }
-    let (status, filter) = match filters.as_slice() {
-        [] => (Some(status.unwrap_or(JobStatus::Running)), None),
-        [filter] => match job_filter(&call.scope, filter)? {
-            Some(filter) => (None, Some(filter)), // with filters, jobStatus is ignored
-            None => return Ok((Vec::new(), None)),
-        },
-        _ => return Err(WireError::invalid("Only one filter can be used at a time.")),
-    };
-    let limit = u32::try_from(page.size + 1).unwrap_or(u32::MAX); // one more says whether there is another page
-    let query = JobQuery { queue: arn, status, filter, before_sequence: page.from, limit };
-    let mut jobs = call.blocking(move |app| app.jobs.list_jobs(&query).map_err(WireError::server)).await?;
-    let more = jobs.len() > page.size;
-    jobs.truncate(page.size);
-    let next = jobs.last().filter(|_| more).map(|job| job.sequence);
+    let filters = conditions(&call.scope, status, &filters, call.app.strict)?;
+    let limit = u32::try_from(page.size).unwrap_or(u32::MAX);
+    let query = JobQuery { queue: arn, filters, before_sequence: page.from, limit };
+    let JobPage { jobs, next } =
+        call.blocking(move |app| app.jobs.list_jobs(&query).map_err(WireError::server)).await?;
     let arrays: Vec<Uuid> = jobs.iter().filter(|job| job.array.is_some()).map(|job| job.id).collect();
     let counts: HashMap<Uuid, StatusCounts> = match arrays.is_empty() {
         true => HashMap::new(),
@@ -190,44 +183,87 @@ fn summary(
     }
 }
 
-/// What a filter asks for; `None` when nothing can match it.
-fn job_filter(scope: &Scope, filter: &model::KeyValuesPair) -> Result<Option<JobFilter>, WireError> {
+/// What of a queue's jobs is asked for: in all that AWS accepts, just as there; else everything that is said holds together.
+fn conditions(
+    scope: &Scope,
+    status: Option<JobStatus>,
+    filters: &[model::KeyValuesPair],
+    strict: bool,
+) -> Result<Vec<JobFilter>, WireError> {
+    let given = filters.iter().map(|filter| job_filter(scope, filter, strict));
+    let mut conditions: Vec<JobFilter> = given.collect::<Result<_, _>>()?;
+    let status = match conditions.as_slice() {
+        [] => Some(status.unwrap_or(JobStatus::Running)),
+        [JobFilter::Status(_) | JobFilter::Share(_) | JobFilter::Tag(_)] => status,
+        [_] => None, // jobStatus is ignored
+        _ if strict => return Err(WireError::invalid("Only one filter can be used at a time.")),
+        _ => status,
+    };
+    conditions.extend(status.map(|status| JobFilter::Status(vec![status])));
+    Ok(conditions)
+}
+
+fn job_filter(scope: &Scope, filter: &model::KeyValuesPair, strict: bool) -> Result<JobFilter, WireError> {
     let model::KeyValuesPair { name, values } = filter;
     let name = name.as_deref().unwrap_or_default();
-    let value = match values.as_deref() {
-        Some([value]) => value.as_str(),
-        _ => return Err(WireError::invalid(format!("Filter {name} needs exactly one value."))),
+    let values = values.as_deref().unwrap_or_default();
+    let value = || match values {
+        [value] => Ok(value.as_str()),
+        _ => Err(WireError::invalid(format!("Filter {name} needs exactly one value."))),
+    };
+    let any = || match values {
+        [] => Err(WireError::invalid(format!("Filter {name} needs at least one value."))),
+        _ => Ok(values),
     };
     let time = || {
-        let millis = value.parse().map(Timestamp);
+        let millis = value()?.parse().map(Timestamp);
         millis.map_err(|_| {
             WireError::invalid(format!("Filter {name} needs a time in milliseconds since the epoch."))
         })
     };
-    Ok(Some(match name {
-        "JOB_NAME" => JobFilter::Name(match value.strip_suffix('*') {
+    Ok(match name {
+        "JOB_NAME" => JobFilter::Name(match value()?.strip_suffix('*') {
             Some(prefix) => Pattern::Prefix(prefix.into()),
-            None => Pattern::Exact(value.into()),
+            None => Pattern::Exact(value()?.into()),
         }),
         "JOB_DEFINITION" => {
-            let arn = scope.resolve("job-definition", value);
+            let arn = scope.resolve("job-definition", value()?);
             JobFilter::Definition(match arn.strip_suffix('*') {
                 Some(prefix) => DefinitionFilter::Prefix(prefix.into()),
-                None if value.contains(':') => DefinitionFilter::Revision(arn),
+                None if value()?.contains(':') => DefinitionFilter::Revision(arn),
                 None => DefinitionFilter::Family(arn),
             })
         }
         "BEFORE_CREATED_AT" => JobFilter::CreatedBefore(time()?),
         "AFTER_CREATED_AT" => JobFilter::CreatedAfter(time()?),
-        // Only queues with a scheduling policy have shares, and there are none yet.
-        "SHARE_IDENTIFIER" => return Ok(None),
+        "SHARE_IDENTIFIER" => JobFilter::Share(value()?.into()),
+        "JOB_STATUS" if !strict => {
+            JobFilter::Status(any()?.iter().map(|value| status_named(value)).collect::<Result<_, _>>()?)
+        }
+        "TAG" if !strict => JobFilter::Tag(any()?.iter().map(|value| tag(value)).collect()),
         _ => {
+            let beyond = if strict { "" } else { ", JOB_STATUS, TAG" };
             return Err(WireError::invalid(format!(
-                "{name} is not a filter: use JOB_NAME, JOB_DEFINITION, BEFORE_CREATED_AT, AFTER_CREATED_AT or \
-                 SHARE_IDENTIFIER."
+                "{name} is not a filter: use one of [JOB_NAME, JOB_DEFINITION, BEFORE_CREATED_AT, AFTER_CREATED_AT, \
+                 SHARE_IDENTIFIER{beyond}]."
             )));
         }
-    }))
+    })
+}
+
+fn status_named(name: &str) -> Result<JobStatus, WireError> {
+    JobStatus::ALL.into_iter().find(|status| status.as_str() == name).ok_or_else(|| {
+        let all = JobStatus::ALL.map(JobStatus::as_str).join(", ");
+        WireError::invalid(format!("{name} is not a job status: use one of [{all}]."))
+    })
+}
+
+/// `key` or `key=value`.
+fn tag(given: &str) -> (Text, Option<Text>) {
+    match given.split_once('=') {
+        Some((key, value)) => (key.into(), Some(value.into())),
+        None => (given.into(), None),
+    }
 }
 
 fn core_status(status: model::JobStatus) -> JobStatus {
@@ -239,5 +275,69 @@ fn core_status(status: model::JobStatus) -> JobStatus {
         model::JobStatus::Running => JobStatus::Running,
         model::JobStatus::Succeeded => JobStatus::Succeeded,
         model::JobStatus::Failed => JobStatus::Failed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Source of the strict half: AWS Batch API reference, ListJobs.
+    #[test]
+    fn what_aws_accepts_means_the_same_and_more_is_possible() {
+        use JobFilter::{CreatedBefore, Name, Share, Status, Tag};
+        let scope = Scope { region: "eu-west-1".into(), account: "000000000000".into() };
+        let filter = |&(name, values): &(&str, &[&str])| model::KeyValuesPair {
+            name: Some(name.to_owned()),
+            values: Some(values.iter().map(|&value| value.to_owned()).collect()),
+        };
+        let ask = |status, filters: &[(&str, &[&str])], strict| {
+            let filters: Vec<_> = filters.iter().map(filter).collect();
+            conditions(&scope, status, &filters, strict).map_err(|error| error.message)
+        };
+        let failed = Some(JobStatus::Failed);
+        let only = |status| Status(vec![status]);
+        let name = || Name(Pattern::Exact("a".into()));
+        type Given<'a> = (Option<JobStatus>, &'a [(&'a str, &'a [&'a str])]);
+        let same: [(Given<'_>, Vec<JobFilter>); 6] = [
+            ((None, &[]), vec![only(JobStatus::Running)]),
+            ((failed, &[]), vec![only(JobStatus::Failed)]),
+            ((failed, &[("JOB_NAME", &["a"])]), vec![name()]),
+            ((failed, &[("BEFORE_CREATED_AT", &["7"])]), vec![CreatedBefore(Timestamp(7))]),
+            ((None, &[("SHARE_IDENTIFIER", &["s"])]), vec![Share("s".into())]),
+            ((failed, &[("SHARE_IDENTIFIER", &["s"])]), vec![Share("s".into()), only(JobStatus::Failed)]),
+        ];
+        for ((status, filters), want) in same {
+            for strict in [true, false] {
+                assert_eq!(ask(status, filters, strict).as_ref(), Ok(&want), "{filters:?}");
+            }
+        }
+        let tags = vec![("k".into(), None), ("k".into(), Some("v=w".into())), ("e".into(), Some("".into()))];
+        let two: &[(&str, &[&str])] = &[("JOB_NAME", &["a"]), ("BEFORE_CREATED_AT", &["7"])];
+        let beyond: [(Given<'_>, Vec<JobFilter>); 5] = [
+            ((None, two), vec![name(), CreatedBefore(Timestamp(7))]),
+            ((failed, two), vec![name(), CreatedBefore(Timestamp(7)), only(JobStatus::Failed)]),
+            (
+                (None, &[("JOB_STATUS", &["FAILED", "RUNNING"])]),
+                vec![Status(vec![JobStatus::Failed, JobStatus::Running])],
+            ),
+            ((None, &[("TAG", &["k", "k=v=w", "e="])]), vec![Tag(tags)]),
+            ((failed, &[("TAG", &["k"])]), vec![Tag(vec![("k".into(), None)]), only(JobStatus::Failed)]),
+        ];
+        for ((status, filters), want) in beyond {
+            assert_eq!(ask(status, filters, false), Ok(want), "{filters:?}");
+            assert!(ask(status, filters, true).is_err(), "{filters:?}");
+        }
+        let bad: [&[(&str, &[&str])]; 6] = [
+            &[("JOB_STATUS", &["ASLEEP"])],
+            &[("JOB_STATUS", &[])],
+            &[("TAG", &[])],
+            &[("JOB_NAME", &["a", "b"])],
+            &[("AFTER_CREATED_AT", &["noon"])],
+            &[("job_name", &["a"])],
+        ];
+        for filters in bad {
+            assert!(ask(None, filters, false).is_err() && ask(None, filters, true).is_err(), "{filters:?}");
+        }
     }
 }

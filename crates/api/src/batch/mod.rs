@@ -1,15 +1,18 @@
 //! AWS Batch: from an HTTP request to the operation that it names. One file an operation, or a resource's operations.
 
 pub(crate) mod compute_environments;
+mod consumable_resources;
 pub(crate) mod container_fields;
 mod describe_jobs;
 mod job_definitions;
+mod job_queue_snapshot;
 pub(crate) mod job_queues;
 mod list_jobs;
 mod names;
 mod paging;
 mod require;
 mod retry_strategy;
+pub(crate) mod scheduling_policies;
 mod selection;
 mod stop_jobs;
 mod submit_job;
@@ -69,62 +72,74 @@ fn check_payload(operation: Operation, body: &Bytes) -> Result<(), WireError> {
 async fn dispatch(call: &Call, operation: Operation, body: Value) -> Result<Response, WireError> {
     match operation {
         Operation::CancelJob => answer(stop_jobs::cancel_job(call, request(body)?).await?),
+        Operation::CancelJobs => answer(stop_jobs::cancel_jobs(call, request(body)?).await?),
         Operation::CreateComputeEnvironment => {
             answer(compute_environments::create(call, request(body)?).await?)
         }
+        Operation::CreateConsumableResource => {
+            answer(consumable_resources::create(call, request(body)?).await?)
+        }
         Operation::CreateJobQueue => answer(job_queues::create(call, request(body)?).await?),
+        Operation::CreateSchedulingPolicy => answer(scheduling_policies::create(call, request(body)?).await?),
         Operation::DeleteComputeEnvironment => {
             answer(compute_environments::delete(call, request(body)?).await?)
         }
+        Operation::DeleteConsumableResource => {
+            answer(consumable_resources::delete(call, request(body)?).await?)
+        }
         Operation::DeleteJobQueue => answer(job_queues::delete(call, request(body)?).await?),
+        Operation::DeleteSchedulingPolicy => answer(scheduling_policies::delete(call, request(body)?).await?),
         Operation::DeregisterJobDefinition => {
             answer(job_definitions::deregister(call, request(body)?).await?)
         }
         Operation::DescribeComputeEnvironments => {
             answer(compute_environments::describe(call, request(body)?).await?)
         }
+        Operation::DescribeConsumableResource => {
+            answer(consumable_resources::describe(call, request(body)?).await?)
+        }
         Operation::DescribeJobDefinitions => answer(job_definitions::describe(call, request(body)?).await?),
         Operation::DescribeJobQueues => answer(job_queues::describe(call, request(body)?).await?),
         Operation::DescribeJobs => answer(describe_jobs::describe_jobs(call, request(body)?).await?),
+        Operation::DescribeSchedulingPolicies => {
+            answer(scheduling_policies::describe(call, request(body)?).await?)
+        }
+        Operation::GetJobQueueSnapshot => answer(job_queue_snapshot::get(call, request(body)?).await?),
+        Operation::ListConsumableResources => answer(consumable_resources::list(call, request(body)?).await?),
         Operation::ListJobs => answer(list_jobs::list_jobs(call, request(body)?).await?),
+        Operation::ListJobsByConsumableResource => {
+            answer(consumable_resources::list_jobs(call, request(body)?).await?)
+        }
+        Operation::ListSchedulingPolicies => answer(scheduling_policies::list(call, request(body)?).await?),
         Operation::ListTagsForResource => answer(tags::list(call, request(body)?).await?),
         Operation::RegisterJobDefinition => answer(job_definitions::register(call, request(body)?).await?),
         Operation::SubmitJob => answer(submit_job::submit_job(call, request(body)?).await?),
         Operation::TagResource => answer(tags::tag(call, request(body)?).await?),
         Operation::TerminateJob => answer(stop_jobs::terminate_job(call, request(body)?).await?),
+        Operation::TerminateJobs => answer(stop_jobs::terminate_jobs(call, request(body)?).await?),
         Operation::UntagResource => answer(tags::untag(call, request(body)?).await?),
         Operation::UpdateComputeEnvironment => {
             answer(compute_environments::update(call, request(body)?).await?)
         }
+        Operation::UpdateConsumableResource => {
+            answer(consumable_resources::update(call, request(body)?).await?)
+        }
         Operation::UpdateJobQueue => answer(job_queues::update(call, request(body)?).await?),
+        Operation::UpdateSchedulingPolicy => answer(scheduling_policies::update(call, request(body)?).await?),
         // Listed in docs/unsupported-operations.md; a test keeps the list true.
-        Operation::CancelJobs
-        | Operation::CreateConsumableResource
-        | Operation::CreateQuotaShare
-        | Operation::CreateSchedulingPolicy
+        Operation::CreateQuotaShare
         | Operation::CreateServiceEnvironment
-        | Operation::DeleteConsumableResource
         | Operation::DeleteQuotaShare
-        | Operation::DeleteSchedulingPolicy
         | Operation::DeleteServiceEnvironment
-        | Operation::DescribeConsumableResource
         | Operation::DescribeQuotaShare
-        | Operation::DescribeSchedulingPolicies
         | Operation::DescribeServiceEnvironments
         | Operation::DescribeServiceJob
-        | Operation::GetJobQueueSnapshot
-        | Operation::ListConsumableResources
-        | Operation::ListJobsByConsumableResource
         | Operation::ListQuotaShares
-        | Operation::ListSchedulingPolicies
         | Operation::ListServiceJobs
         | Operation::SubmitServiceJob
-        | Operation::TerminateJobs
         | Operation::TerminateServiceJob
         | Operation::TerminateServiceJobs
-        | Operation::UpdateConsumableResource
         | Operation::UpdateQuotaShare
-        | Operation::UpdateSchedulingPolicy
         | Operation::UpdateServiceEnvironment
         | Operation::UpdateServiceJob => Err(unsupported(operation)),
     }

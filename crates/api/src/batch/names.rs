@@ -8,6 +8,12 @@ pub(super) fn is_name(name: &str) -> bool {
     (1..=128).contains(&name.len()) && name.bytes().all(word) && name.as_bytes()[0].is_ascii_alphanumeric()
 }
 
+/// 1 to 255 letters, digits, hyphens and underscores.
+pub(super) fn is_share_identifier(identifier: &str) -> bool {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+    (1..=255).contains(&identifier.len()) && identifier.bytes().all(word)
+}
+
 #[cfg(test)]
 mod tests {
     use super::is_name;

@@ -1,9 +1,9 @@
-//! CancelJob and TerminateJob.
+//! CancelJob, TerminateJob, and both for many jobs at once: CancelJobs, TerminateJobs.
 //!
 //! Both answer 200 for jobs that have ended, are unknown, or belong to somebody else, and do nothing then: workflow engines
 //! terminate what they are done with, and nobody learns of other tenants' jobs.
 //!
-//! Source: AWS Batch API reference, CancelJob and TerminateJob.
+//! Source: AWS Batch API reference, CancelJob, TerminateJob, CancelJobs and TerminateJobs.
 
 use fornada_core::arn::Scope;
 use fornada_core::id::JobId;
@@ -16,6 +16,8 @@ use crate::error::WireError;
 
 /// Characters of a reason.
 const REASON_MAX: usize = 1024;
+/// Jobs of one bulk request. Source: AWS Batch User Guide, service quotas.
+const JOBS_MAX: usize = 50;
 
 pub(super) async fn cancel_job(
     call: &Call,
@@ -35,26 +37,90 @@ pub(super) async fn terminate_job(
     Ok(model::TerminateJobResponse {})
 }
 
+pub(super) async fn cancel_jobs(
+    call: &Call,
+    request: model::CancelJobsRequest,
+) -> Result<model::CancelJobsResponse, WireError> {
+    let model::CancelJobsRequest { jobs, reason } = request;
+    let (successful, bad) =
+        stop_all(call, jobs, reason, |turn, id, reason| turn.cancel_job(id, reason)).await?;
+    let errors = bad.into_iter().map(|job| {
+        let WireError { code, message, .. } = not_a_job_id(&job);
+        model::CancelJobsErrorDetail { code: code.to_owned(), job, message }
+    });
+    Ok(model::CancelJobsResponse { errors: errors.collect(), successful })
+}
+
+pub(super) async fn terminate_jobs(
+    call: &Call,
+    request: model::TerminateJobsRequest,
+) -> Result<model::TerminateJobsResponse, WireError> {
+    let model::TerminateJobsRequest { jobs, reason } = request;
+    let (successful, bad) =
+        stop_all(call, jobs, reason, |turn, id, reason| turn.terminate_job(id, reason)).await?;
+    let errors = bad.into_iter().map(|job| {
+        let WireError { code, message, .. } = not_a_job_id(&job);
+        model::TerminateJobsErrorDetail { code: code.to_owned(), job, message }
+    });
+    Ok(model::TerminateJobsResponse { errors: errors.collect(), successful })
+}
+
 async fn stop(
     call: &Call,
     job_id: &str,
     reason: String,
-    how: impl FnOnce(&mut Turn<'_>, JobId, &Text) + Send + 'static,
+    how: impl Fn(&mut Turn<'_>, JobId, &Text) + Send + 'static,
 ) -> Result<(), WireError> {
+    let reason = checked_reason(reason)?;
+    let id: JobId = job_id.parse().map_err(|_| not_a_job_id(job_id))?;
+    stop_ids(call, vec![id], reason, how).await
+}
+
+/// Stops the jobs whose ids are ids, all in one turn; gives back which are, and which are not.
+async fn stop_all(
+    call: &Call,
+    jobs: Vec<String>,
+    reason: String,
+    how: impl Fn(&mut Turn<'_>, JobId, &Text) + Send + 'static,
+) -> Result<(Vec<String>, Vec<String>), WireError> {
+    let reason = checked_reason(reason)?;
+    if !(1..=JOBS_MAX).contains(&jobs.len()) {
+        return Err(WireError::invalid(format!("The number of jobs must be between 1 and {JOBS_MAX}.")));
+    }
+    let ids = jobs.iter().filter_map(|job| job.parse().ok()).collect();
+    stop_ids(call, ids, reason, how).await?;
+    Ok(jobs.into_iter().partition(|job| job.parse::<JobId>().is_ok()))
+}
+
+async fn stop_ids(
+    call: &Call,
+    ids: Vec<JobId>,
+    reason: Text,
+    how: impl Fn(&mut Turn<'_>, JobId, &Text) + Send + 'static,
+) -> Result<(), WireError> {
+    let scope = call.scope.clone();
+    let stop = move |turn: &mut Turn<'_>| {
+        for id in ids {
+            if is_owned(turn, &scope, id) {
+                how(turn, id, &reason);
+            }
+        }
+    };
+    Ok(call.app.engine.decide(stop).await?)
+}
+
+fn checked_reason(reason: String) -> Result<Text, WireError> {
     if reason.is_empty() {
         return Err(WireError::invalid("A reason is required."));
     }
     if reason.chars().count() > REASON_MAX {
         return Err(WireError::invalid(format!("A reason can have at most {REASON_MAX} characters.")));
     }
-    let id: JobId = job_id.parse().map_err(|_| WireError::invalid(format!("{job_id} is not a job id.")))?;
-    let (scope, reason) = (call.scope.clone(), Text::from(reason));
-    let stop = move |turn: &mut Turn<'_>| {
-        if is_owned(turn, &scope, id) {
-            how(turn, id, &reason);
-        }
-    };
-    Ok(call.app.engine.decide(stop).await?)
+    Ok(reason.into())
+}
+
+fn not_a_job_id(job: &str) -> WireError {
+    WireError::invalid(format!("{job} is not a job id."))
 }
 
 fn is_owned(turn: &Turn<'_>, scope: &Scope, id: JobId) -> bool {

@@ -2,6 +2,7 @@
 //!
 //! Source: AWS Batch API reference, SubmitJob.
 
+use fornada_core::arn::Scope;
 use fornada_core::container::ContainerOverrides;
 use fornada_core::id::{JobId, Member};
 use fornada_core::job::depends_on::Dependency;
@@ -9,7 +10,8 @@ use fornada_core::job::submit::Submission;
 use fornada_core::text::Text;
 use fornada_model::batch as model;
 
-use super::names::is_name;
+use super::consumable_resources::consumables;
+use super::names::{is_name, is_share_identifier};
 use super::{container_fields, retry_strategy, tags};
 use crate::app::Call;
 use crate::error::WireError;
@@ -25,7 +27,7 @@ pub(super) async fn submit_job(
     call: &Call,
     request: model::SubmitJobRequest,
 ) -> Result<model::SubmitJobResponse, WireError> {
-    let submission = submission(request)?;
+    let submission = submission(&call.scope, request)?;
     let scope = call.scope.clone();
     let job = call.app.engine.decide(move |turn| turn.submit_job(&scope, submission)).await??;
     let id = JobId::whole(job.id);
@@ -36,7 +38,7 @@ pub(super) async fn submit_job(
     })
 }
 
-fn submission(request: model::SubmitJobRequest) -> Result<Submission, WireError> {
+fn submission(scope: &Scope, request: model::SubmitJobRequest) -> Result<Submission, WireError> {
     let model::SubmitJobRequest {
         array_properties,
         consumable_resource_properties_override,
@@ -59,8 +61,10 @@ fn submission(request: model::SubmitJobRequest) -> Result<Submission, WireError>
     if !is_name(&job_name) {
         return Err(WireError::invalid("Job name should match valid pattern"));
     }
+    if share_identifier.as_deref().is_some_and(|share| !is_share_identifier(share)) {
+        return Err(WireError::invalid("ShareIdentifier name should match a valid pattern."));
+    }
     let unsupported = [
-        ("consumableResourcePropertiesOverride", consumable_resource_properties_override.is_some()),
         ("ecsPropertiesOverride", ecs_properties_override.is_some()),
         ("eksPropertiesOverride", eks_properties_override.is_some()),
         ("nodeOverrides", node_overrides.is_some()),
@@ -93,6 +97,7 @@ fn submission(request: model::SubmitJobRequest) -> Result<Submission, WireError>
         propagate_tags,
         share_identifier: share_identifier.map(Text::from),
         scheduling_priority: scheduling_priority_override.map(scheduling_priority).transpose()?,
+        consumables: consumables(scope, consumable_resource_properties_override)?,
         tags: tags::checked(tags)?,
     })
 }

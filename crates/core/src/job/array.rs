@@ -68,6 +68,16 @@ impl Array {
         }
     }
 
+    /// All RUNNABLE children, by index.
+    pub(crate) fn runnable(&self) -> impl Iterator<Item = u32> {
+        let (mut ready, mut retrying) = (self.ready.iter().peekable(), self.retrying.iter().peekable());
+        std::iter::from_fn(move || match (ready.peek(), retrying.peek()) {
+            (Some(a), Some(b)) if a < b => ready.next(),
+            (Some(_), None) => ready.next(),
+            _ => retrying.next(),
+        })
+    }
+
     /// Whether every child before `index` has a record.
     fn all_recorded_before(&self, index: u32) -> bool {
         self.children.keys().copied().take_while(|&recorded| recorded < index).eq(0..index)

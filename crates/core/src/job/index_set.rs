@@ -41,6 +41,11 @@ impl IndexSet {
         self.ranges.first_key_value().map(|(&start, _)| start)
     }
 
+    /// The indexes, lowest first.
+    pub fn iter(&self) -> impl Iterator<Item = u32> {
+        self.ranges.iter().flat_map(|(&start, &end)| start..end)
+    }
+
     /// Adds an index; `false` when it was there.
     pub fn insert(&mut self, index: u32) -> bool {
         if self.contains(index) {

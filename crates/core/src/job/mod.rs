@@ -36,6 +36,7 @@ use crate::attempt::Outcome;
 use crate::container::ContainerOverrides;
 use crate::id::{AttemptId, JobId, Member, TaskId, cbor_uuid};
 use crate::quantity::Resources;
+use crate::resource::consumable_resource::Consumable;
 use crate::resource::job_definition::JobDefinition;
 use crate::task::Task;
 use crate::text::{Document, Text};
@@ -108,6 +109,10 @@ pub struct Job {
     /// Of the overrides, as JSON, what only the echo shows.
     #[n(20)]
     pub overrides_document: Option<Document>,
+    /// What each attempt needs beside compute, each resource once; of an array, what each child needs; of nodes, what all need
+    /// together.
+    #[n(19)]
+    pub consumables: Option<Vec<Consumable>>,
 }
 
 impl Job {
@@ -158,6 +163,16 @@ impl Job {
             (Member::Whole | Member::Index(_) | Member::Node(_), None) => {
                 let only = self.overrides.as_deref().map(std::slice::from_ref);
                 Some((definition.task()?, only.or(self.task_overrides.as_deref()).unwrap_or_default()))
+            }
+        }
+    }
+
+    /// What one attempt holds of consumable resources while it is starting or running. The main node holds it for all.
+    pub fn held_consumables(&self, member: Member) -> &[Consumable] {
+        match (member, &self.nodes) {
+            (Member::Node(node), Some(nodes)) if node != nodes.main_node => &[],
+            (Member::Whole | Member::Index(_) | Member::Node(_), _) => {
+                self.consumables.as_deref().unwrap_or_default()
             }
         }
     }

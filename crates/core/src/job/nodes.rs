@@ -113,7 +113,7 @@ impl Turn<'_> {
         let main = self.main_of(job);
         for (node, placement) in (0..).zip(placements) {
             let id = JobId::node(job, node);
-            self.occupy(id, placement);
+            self.settle_in(id, placement);
         }
         self.transition(JobId::whole(job), Transition::Place, None);
         self.transition(main, Transition::Place, None);

@@ -19,6 +19,7 @@ use crate::record::Key;
 use crate::refusal::Refusal;
 use crate::resource::Status;
 use crate::resource::compute_environment::Platform;
+use crate::resource::consumable_resource::Consumable;
 use crate::resource::job_definition::JobDefinition;
 use crate::resource::job_queue::JobQueue;
 use crate::resource::tags::{MAX_TAGS, Tags};
@@ -58,6 +59,8 @@ pub struct Submission {
     pub share_identifier: Option<Text>,
     /// `schedulingPriorityOverride`.
     pub scheduling_priority: Option<u32>,
+    /// Replaces the definition's.
+    pub consumables: Option<Vec<Consumable>>,
     /// Tags of the job.
     pub tags: Tags,
     /// The overrides as JSON, for members that only the echo shows.
@@ -110,6 +113,7 @@ struct Workload {
     only: Option<ContainerOverrides>,
     task: Option<Vec<ContainerOverrides>>,
     nodes: Option<Nodes>,
+    consumables: Option<Vec<Consumable>>,
 }
 
 impl Turn<'_> {
@@ -130,6 +134,8 @@ impl Turn<'_> {
             return Err(Refusal::ArrayOfNodes);
         }
         let workload = workload(&definition, submission.overrides, &parameters)?;
+        let consumables = submission.consumables.or(workload.consumables);
+        self.check_consumables(consumables.as_deref())?;
         self.check_dependencies(scope, &submission.depends_on, submission.array_size)?;
 
         let id = self.fresh.uuid();
@@ -154,9 +160,11 @@ impl Turn<'_> {
             task_overrides: workload.task,
             nodes: workload.nodes.map(Box::new),
             overrides_document: submission.overrides_document,
+            consumables,
         });
         self.state.next_sequence += 1;
         self.state.track(&job);
+        self.state.track_consumer(&job);
         if job.array.is_some() {
             self.state.arrays.entry(id).or_default();
         }
@@ -193,7 +201,9 @@ impl Turn<'_> {
         if !queue.enabled || queue.status == Status::Deleting {
             return Err(Refusal::QueueDisabled { arn });
         }
-        if submission.share_identifier.is_some() || submission.scheduling_priority.is_some() {
+        if queue.scheduling_policy.is_some() {
+            self.check_share(queue, submission.share_identifier.as_deref())?;
+        } else if submission.share_identifier.is_some() || submission.scheduling_priority.is_some() {
             return Err(Refusal::ShareOnFifoQueue);
         }
         Ok(Arc::clone(queue))
@@ -265,7 +275,13 @@ fn workload(
     parameters: &BTreeMap<Text, Text>,
 ) -> Result<Workload, Refusal> {
     let kind = definition.task().map(|task| task.kind);
-    let mut workload = Workload { resources: Resources::default(), only: None, task: None, nodes: None };
+    let mut workload = Workload {
+        resources: Resources::default(),
+        only: None,
+        task: None,
+        nodes: None,
+        consumables: definition.consumables.clone(),
+    };
     match (kind, overrides) {
         (_, Overrides::None) => {}
         (Some(TaskKind::Container), Overrides::Container(given)) => workload.only = Some(given),
@@ -293,8 +309,23 @@ fn workload(
     for need in nodes.needs() {
         workload.resources.reserve(&need);
     }
+    workload.consumables = consumables_of(definition, &nodes);
     workload.nodes = Some(nodes);
     Ok(workload)
+}
+
+/// What all nodes need together; each resource once.
+fn consumables_of(definition: &JobDefinition, nodes: &Nodes) -> Option<Vec<Consumable>> {
+    let mut sum: BTreeMap<Arn, u64> = BTreeMap::new();
+    for group in &nodes.groups {
+        let range = definition.nodes.as_ref().and_then(|nodes| nodes.ranges.get(group.range as usize));
+        for Consumable { arn, quantity } in range.into_iter().flat_map(|range| &range.consumables).flatten() {
+            let total = sum.entry(arn.clone()).or_default();
+            *total = total.saturating_add(quantity.saturating_mul(group.count.into()));
+        }
+    }
+    let sum: Vec<_> = sum.into_iter().map(|(arn, quantity)| Consumable { arn, quantity }).collect();
+    (!sum.is_empty()).then_some(sum)
 }
 
 /// What the task may use, when nothing is wrong with it.

@@ -12,6 +12,7 @@ use crate::container::ContainerTemplate;
 use crate::job::retry::RetryStrategy;
 use crate::record::Key;
 use crate::refusal::Refusal;
+use crate::resource::consumable_resource::Consumable;
 use crate::resource::tags::Tags;
 use crate::state::State;
 use crate::task::{NodesTemplate, Task, TaskKind, TaskTemplate};
@@ -76,6 +77,9 @@ pub struct JobDefinition {
     /// `platformCapabilities` names MANAGED_INSTANCES.
     #[n(18)]
     pub managed_instances: Option<bool>,
+    /// Unless the submission brings its own.
+    #[n(17)]
+    pub consumables: Option<Vec<Consumable>>,
 }
 
 impl JobDefinition {

@@ -56,6 +56,9 @@ pub struct JobQueue {
     /// When it was created.
     #[n(9)]
     pub created_at: Timestamp,
+    /// ARN of the fair-share policy that orders its jobs; `None` for FIFO. It may be replaced, but none stays none.
+    #[n(10)]
+    pub scheduling_policy: Option<Arn>,
 }
 
 impl JobQueue {
@@ -76,6 +79,8 @@ pub struct Specification {
     pub priority: i32,
     /// Full ARNs, in order.
     pub environments: Vec<Arn>,
+    /// Full ARN; `None` for FIFO.
+    pub scheduling_policy: Option<Arn>,
     /// The rest.
     pub document: Document,
 }
@@ -84,13 +89,15 @@ impl Turn<'_> {
     /// Creates a queue, in status CREATING.
     ///
     /// # Errors
-    /// [`Refusal::AlreadyExists`]; [`Refusal::EnvironmentNotValid`]; [`Refusal::MixedEnvironments`].
+    /// [`Refusal::AlreadyExists`]; [`Refusal::EnvironmentNotValid`]; [`Refusal::MixedEnvironments`];
+    /// [`Refusal::NoSuchPolicy`]; [`Refusal::QuotaShareOnContainerQueue`].
     pub fn create_job_queue(&mut self, given: Specification, tags: Tags) -> Result<(), Refusal> {
-        let Specification { arn, enabled, priority, environments, document } = given;
+        let Specification { arn, enabled, priority, environments, scheduling_policy, document } = given;
         if self.state.job_queues.contains_key(&arn) {
             return Err(Refusal::AlreadyExists { arn });
         }
         self.check_environments(&environments)?;
+        scheduling_policy.as_ref().map_or(Ok(()), |policy| self.check_scheduling_policy(policy))?;
         self.put_job_queue(JobQueue {
             arn: arn.clone(),
             enabled,
@@ -102,6 +109,7 @@ impl Turn<'_> {
             document,
             version: 0,
             created_at: self.now,
+            scheduling_policy,
         });
         self.settle_soon(&arn);
         Ok(())
@@ -110,9 +118,10 @@ impl Turn<'_> {
     /// Replaces what a caller may change; `version` is the one that the change was prepared on.
     ///
     /// # Errors
-    /// [`Refusal::NoSuchResource`]; [`Refusal::BeingModified`]; as [`Turn::create_job_queue`] for the environments.
+    /// [`Refusal::NoSuchResource`]; [`Refusal::BeingModified`]; as [`Turn::create_job_queue`] for the environments
+    /// and the policy; [`Refusal::FifoForGood`].
     pub fn update_job_queue(&mut self, given: Specification, version: u64) -> Result<(), Refusal> {
-        let Specification { arn, enabled, priority, environments, document } = given;
+        let Specification { arn, enabled, priority, environments, scheduling_policy, document } = given;
         let queue = self.existing_job_queue(&arn)?;
         if !queue.status.is_settled() || queue.version != version {
             return Err(Refusal::BeingModified { arn });
@@ -120,8 +129,25 @@ impl Turn<'_> {
         if environments != queue.environments {
             self.check_environments(&environments)?;
         }
+        let scheduling_policy = match (&queue.scheduling_policy, scheduling_policy) {
+            (None, Some(_)) => return Err(Refusal::FifoForGood { arn }),
+            (Some(old), Some(new)) if *old != new => {
+                self.check_scheduling_policy(&new)?;
+                Some(new)
+            }
+            (old, _) => old.clone(),
+        };
         let (status, version) = (Status::Updating, version + 1);
-        self.put_job_queue(JobQueue { enabled, priority, environments, document, status, version, ..queue });
+        self.put_job_queue(JobQueue {
+            enabled,
+            priority,
+            environments,
+            scheduling_policy,
+            document,
+            status,
+            version,
+            ..queue
+        });
         self.settle_soon(&arn);
         Ok(())
     }
@@ -171,9 +197,11 @@ impl Turn<'_> {
 
     /// A job of a queue ended: a queue that is being deleted may be gone now.
     pub(crate) fn job_ended(&mut self, job: Uuid) {
-        let queue = self.state.jobs[&job].queue.clone();
+        let job = Arc::clone(&self.state.jobs[&job]);
+        let queue = job.queue.clone();
         let backlog = self.state.backlogs.entry(queue.clone()).or_default();
         backlog.live = backlog.live.checked_sub(1).expect("a job ends once");
+        backlog.leave_share(&job);
         if backlog.live == 0
             && self.state.job_queues.get(&queue).is_some_and(|q| q.status == Status::Deleting)
         {
@@ -200,8 +228,10 @@ impl Turn<'_> {
     }
 
     fn put_job_queue(&mut self, queue: JobQueue) {
-        self.touch(Key::JobQueue(queue.arn.clone()));
-        self.state.job_queues.insert(queue.arn.clone(), Arc::new(queue));
+        let arn = queue.arn.clone();
+        self.touch(Key::JobQueue(arn.clone()));
+        self.state.job_queues.insert(arn.clone(), Arc::new(queue));
+        self.state.weigh_shares(&arn);
         self.state.capacity_changed = true;
         self.state.schedule_due = true;
     }

@@ -1,11 +1,14 @@
-//! Resources that hold or describe jobs: compute environments, job queues, job definitions; their lifecycle and tags.
+//! Resources that hold or describe jobs: compute environments, job queues, job definitions, scheduling policies,
+//! consumable resources; their lifecycle and tags.
 //!
 //! `state` is the caller's switch, `status` the service's health. Creating, updating and deleting return before the status
 //! has settled, as on AWS; it settles with the next turn.
 
 pub mod compute_environment;
+pub mod consumable_resource;
 pub mod job_definition;
 pub mod job_queue;
+pub mod scheduling_policy;
 pub mod tags;
 
 use minicbor::{Decode, Encode};

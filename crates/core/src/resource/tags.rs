@@ -30,6 +30,8 @@ impl State {
             Key::JobQueue(arn) => &self.job_queues[&arn].tags,
             Key::JobDefinition(arn, revision) => &self.job_definitions[&arn][&revision].tags,
             Key::Job(id) => &self.jobs[&id].tags,
+            Key::SchedulingPolicy(arn) => &self.scheduling_policies[&arn].tags,
+            Key::ConsumableResource(arn) => &self.consumable_resources[&arn].tags,
             Key::Child(..) | Key::Instance(_) => return Err(Refusal::NotTaggable { arn: arn.into() }),
         })
     }
@@ -49,6 +51,10 @@ impl State {
             "job-queue" => self.job_queues.get(&full).map(|_| Key::JobQueue(full)),
             "job-definition" => {
                 self.job_definition(arn).map(|d| Key::JobDefinition(d.family_arn(), d.revision))
+            }
+            "scheduling-policy" => self.scheduling_policies.get(&full).map(|_| Key::SchedulingPolicy(full)),
+            "consumable-resource" => {
+                self.consumable_resources.get(&full).map(|_| Key::ConsumableResource(full))
             }
             "job" => {
                 let id: JobId = name.parse().map_err(|_| missing())?;
@@ -108,6 +114,14 @@ impl Turn<'_> {
             }
             Key::Job(id) => {
                 state.jobs.entry(*id).and_modify(|job| Arc::make_mut(job).tags = tags);
+            }
+            Key::SchedulingPolicy(arn) => {
+                let policies = &mut state.scheduling_policies;
+                policies.entry(arn.clone()).and_modify(|policy| Arc::make_mut(policy).tags = tags);
+            }
+            Key::ConsumableResource(arn) => {
+                let resources = &mut state.consumable_resources;
+                resources.entry(arn.clone()).and_modify(|resource| Arc::make_mut(resource).tags = tags);
             }
             Key::Child(..) | Key::Instance(_) => {}
         }

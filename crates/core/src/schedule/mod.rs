@@ -1,7 +1,8 @@
 //! The scheduling pass: which RUNNABLE jobs start now, and where.
 //!
-//! Queues are visited by priority ([`order`]); within a queue jobs start in order of submission, and the first that does
-//! not fit now holds back those behind it, while lower queues may still start theirs. Environments are tried in the
+//! Queues are visited by priority ([`order`]); within a queue jobs start in order of submission or by share ([`share`]), and
+//! the first that does not fit now, or lacks a consumable resource, holds back those behind it, while lower queues may
+//! still start theirs. Environments are tried in the
 //! queue's order ([`fit`]). What is decided becomes an attempt in [`launch`].
 //!
 //! A pass costs O(queues + placements · log); it does not look at jobs behind a head that has to wait.
@@ -11,16 +12,21 @@
 mod fit;
 mod launch;
 mod order;
+mod share;
+
+use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::arn::Arn;
-use crate::id::JobId;
+use crate::id::{JobId, Member};
 use crate::job::{Placement, Transition};
 use crate::schedule::fit::Fit;
 use crate::turn::Turn;
 
 pub use launch::{DEFAULT_LOG_GROUP, log_group, log_stream, task_arn};
+pub(crate) use share::Share;
+pub use share::ShareUsage;
 
 impl Turn<'_> {
     /// Places what can be placed.
@@ -34,7 +40,7 @@ impl Turn<'_> {
         for queue in order::by_priority(self.state) {
             while let Some((sequence, job)) = self.head(&queue) {
                 match fit::place(self.state, &queue, job) {
-                    Fit::Now { compute_environment, instance_ids } => {
+                    Fit::Now { compute_environment, instance_ids } if self.has_consumables(job) => {
                         let placements = instance_ids.into_iter().map(|instance_id| Placement {
                             compute_environment: compute_environment.clone(),
                             instance_id,
@@ -45,7 +51,7 @@ impl Turn<'_> {
                         let placements = placements.collect();
                         self.put(job, placements);
                     }
-                    Fit::Later => break,
+                    Fit::Now { .. } | Fit::Later => break,
                     Fit::Never(reason) => self.set_aside(&queue, sequence, job, reason),
                 }
             }
@@ -54,7 +60,11 @@ impl Turn<'_> {
     }
 
     fn head(&self, queue: &Arn) -> Option<(u64, Uuid)> {
-        self.state.backlogs.get(queue)?.runnable.first_key_value().map(|(&sequence, &job)| (sequence, job))
+        self.state.backlogs.get(queue)?.head()
+    }
+
+    fn has_consumables(&self, job: Uuid) -> bool {
+        self.state.consumables_available(self.state.jobs[&job].held_consumables(Member::Whole))
     }
 
     /// The job itself, or the next RUNNABLE child of an array.
@@ -75,7 +85,7 @@ impl Turn<'_> {
         }
         let (id, placement) = (self.next_of(job), placements.swap_remove(0));
         self.transition(id, Transition::Place, None);
-        self.occupy(id, placement);
+        self.settle_in(id, placement);
         if self.state.jobs[&id.job].execution.status_reason.is_some() {
             // An array that had been set aside before a restart of the server.
             self.job_mut(id.job).execution.status_reason = None;
@@ -84,12 +94,14 @@ impl Turn<'_> {
     }
 
     /// Gives a job, child or node its place.
-    pub(crate) fn occupy(&mut self, id: JobId, placement: Placement) {
+    pub(crate) fn settle_in(&mut self, id: JobId, placement: Placement) {
         let attempt = self.execution_mut(id, |execution| {
             execution.placement = Some(Box::new(placement.clone()));
             execution.current_attempt(id).expect("it has just been placed")
         });
         self.state.reserve(&placement, attempt);
+        let job = Arc::clone(&self.state.jobs[&id.job]);
+        self.spend_consumables(job.held_consumables(id.member));
     }
 
     /// Gives each node an address of its own on this machine's loopback network, where all of 127.0.0.0/8 is at home.
@@ -109,21 +121,20 @@ impl Turn<'_> {
 
     /// A job that can never fit says so, and lets those behind it pass.
     fn set_aside(&mut self, queue: &Arn, sequence: u64, job: Uuid, reason: &str) {
+        let (record, now) = (Arc::clone(&self.state.jobs[&job]), self.now);
         let backlog = self.state.backlogs.entry(queue.clone()).or_default();
-        backlog.runnable.remove(&sequence);
+        backlog.remove(&record, now);
         backlog.unplaceable.insert(sequence, job);
         self.job_mut(job).execution.status_reason = Some(reason.into());
     }
 
     fn reconsider_unplaceable(&mut self) {
-        let mut again = Vec::new();
-        for backlog in self.state.backlogs.values_mut() {
-            again.extend(backlog.unplaceable.values().copied());
-            let jobs = std::mem::take(&mut backlog.unplaceable);
-            backlog.runnable.extend(jobs);
-        }
+        let backlogs = self.state.backlogs.values_mut();
+        let again: Vec<Uuid> =
+            backlogs.flat_map(|backlog| std::mem::take(&mut backlog.unplaceable).into_values()).collect();
         for job in again {
             self.job_mut(job).execution.status_reason = None;
+            self.state.enqueue(job);
         }
     }
 }

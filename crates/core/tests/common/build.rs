@@ -7,8 +7,10 @@ use fornada_core::job::depends_on::Dependency;
 use fornada_core::job::retry::{EvaluateOnExit, RetryAction, RetryStrategy};
 use fornada_core::job::submit::{Overrides, Submission};
 use fornada_core::resource::compute_environment::{self as ce, Platform};
+use fornada_core::resource::consumable_resource::Consumable;
 use fornada_core::resource::job_definition::JobDefinition;
 use fornada_core::resource::job_queue;
+use fornada_core::resource::scheduling_policy::{self, FairShare, Kind};
 use fornada_core::resource::tags::Tags;
 use fornada_core::task::{NodeRange, NodesTemplate, TaskKind, TaskTemplate};
 use fornada_core::text::Document;
@@ -28,6 +30,14 @@ pub fn queue_arn(name: &str) -> Arn {
 
 pub fn environment_arn(name: &str) -> Arn {
     scope().resolve("compute-environment", name)
+}
+
+pub fn policy_arn(name: &str) -> Arn {
+    scope().resolve("scheduling-policy", name)
+}
+
+pub fn consumable_arn(name: &str) -> Arn {
+    scope().resolve("consumable-resource", name)
 }
 
 pub fn tags<const N: usize>(pairs: [(&str, &str); N]) -> Tags {
@@ -55,6 +65,7 @@ pub fn definition() -> JobDefinition {
         task: None,
         nodes: None,
         managed_instances: None,
+        consumables: None,
     }
 }
 
@@ -75,7 +86,7 @@ pub fn multinode(num_nodes: u32, main_node: u32) -> JobDefinition {
         containers: vec![container()],
         properties: Document::default(),
     };
-    let range = NodeRange { target: "0:".into(), first: 0, last: None, task };
+    let range = NodeRange { target: "0:".into(), first: 0, last: None, task, consumables: None };
     let nodes = NodesTemplate { num_nodes, main_node, ranges: vec![range] };
     JobDefinition { container: None, nodes: Some(Box::new(nodes)), ..definition() }
 }
@@ -159,6 +170,22 @@ impl Submit {
         self.with(|s| s.retry.get_or_insert_default().evaluate_on_exit.push(rule))
     }
 
+    pub fn share(self, identifier: &str) -> Self {
+        self.with(|s| s.share_identifier = Some(identifier.into()))
+    }
+
+    pub fn priority(self, priority: u32) -> Self {
+        self.with(|s| s.scheduling_priority = Some(priority))
+    }
+
+    /// Needs so many of a consumable resource.
+    pub fn needs(self, name: &str, quantity: u64) -> Self {
+        self.with(|s| {
+            let consumable = Consumable { arn: consumable_arn(name), quantity };
+            s.consumables.get_or_insert_default().push(consumable);
+        })
+    }
+
     pub fn timeout(self, seconds: u32) -> Self {
         self.with(|s| s.timeout_seconds = Some(seconds))
     }
@@ -206,6 +233,7 @@ pub fn queue(name: &str) -> Queue {
         enabled: true,
         priority: 1,
         environments: Vec::new(),
+        scheduling_policy: None,
         document: Document::default(),
     };
     Queue(given, Tags::new())
@@ -226,4 +254,23 @@ impl Queue {
         self.0.enabled = false;
         self
     }
+
+    pub fn policy(mut self, name: &str) -> Self {
+        self.0.scheduling_policy = Some(policy_arn(name));
+        self
+    }
+}
+
+/// A fair-share policy with these weights, in ten-thousandths.
+pub fn fair_share<const N: usize>(name: &str, weights: [(&str, u32); N]) -> scheduling_policy::Specification {
+    let weights = weights.into_iter().map(|(share, weight)| (share.into(), weight)).collect();
+    scheduling_policy::Specification {
+        arn: policy_arn(name),
+        kind: Kind::FairShare(FairShare { weights, ..FairShare::default() }),
+        document: Document::default(),
+    }
+}
+
+pub fn quota_share(name: &str) -> scheduling_policy::Specification {
+    scheduling_policy::Specification { kind: Kind::QuotaShare, ..fair_share(name, []) }
 }

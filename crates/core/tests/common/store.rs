@@ -42,6 +42,8 @@ pub fn key(record: &Record) -> Key {
         Record::Job(job) => Key::Job(job.id),
         Record::Child(job, index, _) => Key::Child(*job, *index),
         Record::Instance(host) => Key::Instance(host.instance_id.clone()),
+        Record::SchedulingPolicy(policy) => Key::SchedulingPolicy(policy.arn.clone()),
+        Record::ConsumableResource(resource) => Key::ConsumableResource(resource.arn.clone()),
     }
 }
 
@@ -53,6 +55,8 @@ pub fn encode(record: &Record) -> Vec<u8> {
         Record::Job(job) => minicbor::to_vec(&**job),
         Record::Child(_, _, child) => minicbor::to_vec(&**child),
         Record::Instance(host) => minicbor::to_vec(&**host),
+        Record::SchedulingPolicy(policy) => minicbor::to_vec(&**policy),
+        Record::ConsumableResource(resource) => minicbor::to_vec(&**resource),
     };
     body.expect("memory takes everything")
 }
@@ -68,5 +72,7 @@ pub fn decode(key: &Key, body: &[u8]) -> Record {
         Key::Job(_) => Record::Job(read(body)),
         Key::Child(job, index) => Record::Child(*job, *index, read(body)),
         Key::Instance(_) => Record::Instance(read(body)),
+        Key::SchedulingPolicy(_) => Record::SchedulingPolicy(read(body)),
+        Key::ConsumableResource(_) => Record::ConsumableResource(read(body)),
     }
 }

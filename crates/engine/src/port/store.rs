@@ -40,7 +40,7 @@ pub trait JobIndex: Send + Sync {
     ///
     /// # Errors
     /// When the store cannot be read.
-    fn list_jobs(&self, query: &JobQuery) -> Result<Vec<Arc<Job>>, Error>;
+    fn list_jobs(&self, query: &JobQuery) -> Result<JobPage, Error>;
 }
 
 /// Which jobs of a queue.
@@ -48,19 +48,28 @@ pub trait JobIndex: Send + Sync {
 pub struct JobQuery {
     /// ARN of the queue.
     pub queue: Arn,
-    /// Only this status.
-    pub status: Option<JobStatus>,
-    /// One more condition.
-    pub filter: Option<JobFilter>,
+    /// More conditions, all of which must hold.
+    pub filters: Vec<JobFilter>,
     /// Only jobs before this place in the order of submission: where the page before ended.
     pub before_sequence: Option<u64>,
     /// At most so many.
     pub limit: u32,
 }
 
-/// The filters of ListJobs.
+/// What [`JobQuery`] found.
+#[derive(Clone, Debug, Default)]
+pub struct JobPage {
+    /// Newest first. May be fewer than the limit, or none, and yet not the last.
+    pub jobs: Vec<Arc<Job>>,
+    /// [`JobQuery::before_sequence`] of the next page; `None` when this is the last.
+    pub next: Option<u64>,
+}
+
+/// The filters of ListJobs, and its `jobStatus`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobFilter {
+    /// `jobStatus`, or `JOB_STATUS`: any of these.
+    Status(Vec<JobStatus>),
     /// `JOB_NAME`: case does not matter.
     Name(Pattern),
     /// `JOB_DEFINITION`: the ARN begins with this text, for a name with all revisions, a prefix, or one revision.
@@ -69,6 +78,10 @@ pub enum JobFilter {
     CreatedBefore(Timestamp),
     /// `AFTER_CREATED_AT`.
     CreatedAfter(Timestamp),
+    /// `SHARE_IDENTIFIER`.
+    Share(Text),
+    /// `TAG`: any of these keys; where a value is given, with that value.
+    Tag(Vec<(Text, Option<Text>)>),
 }
 
 /// An exact text, or what begins with it.

@@ -70,6 +70,7 @@ impl Server {
             },
             region: region.clone(),
             account_id: account_id.clone(),
+            strict: false,
             clock: Box::new(SystemClock),
         });
         if !bare {

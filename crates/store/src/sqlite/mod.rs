@@ -168,6 +168,8 @@ mod kind {
     pub(super) const JOB_QUEUE: u8 = 2;
     pub(super) const JOB_DEFINITION: u8 = 3;
     pub(super) const INSTANCE: u8 = 4;
+    pub(super) const SCHEDULING_POLICY: u8 = 5;
+    pub(super) const CONSUMABLE_RESOURCE: u8 = 6;
 }
 
 impl Store for SqliteStore {
@@ -214,6 +216,12 @@ fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<()>
         Change::Put(Record::Instance(host)) => {
             put_resource(kind::INSTANCE, &host.instance_id, record::encode(&**host))
         }
+        Change::Put(Record::SchedulingPolicy(policy)) => {
+            put_resource(kind::SCHEDULING_POLICY, &policy.arn, record::encode(&**policy))
+        }
+        Change::Put(Record::ConsumableResource(resource)) => {
+            put_resource(kind::CONSUMABLE_RESOURCE, &resource.arn, record::encode(&**resource))
+        }
         Change::Put(Record::Job(job)) => {
             let sql = "INSERT INTO job (sequence, id, queue, status, name, definition, created_at, body)
                        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
@@ -250,6 +258,8 @@ fn delete(transaction: &Transaction<'_>, key: &Key) -> rusqlite::Result<()> {
         Key::JobQueue(arn) => resource(kind::JOB_QUEUE, arn),
         Key::JobDefinition(arn, revision) => resource(kind::JOB_DEFINITION, &format!("{arn}:{revision}")),
         Key::Instance(id) => resource(kind::INSTANCE, id),
+        Key::SchedulingPolicy(arn) => resource(kind::SCHEDULING_POLICY, arn),
+        Key::ConsumableResource(arn) => resource(kind::CONSUMABLE_RESOURCE, arn),
         Key::Job(id) => {
             transaction.prepare_cached("DELETE FROM job WHERE id = ?1")?.execute([id.as_bytes()]).map(drop)
         }
@@ -271,6 +281,8 @@ fn load(connection: &Connection) -> Result<Vec<Record>, Box<dyn std::error::Erro
             kind::JOB_QUEUE => Record::JobQueue(record::decode(body)?),
             kind::JOB_DEFINITION => Record::JobDefinition(record::decode(body)?),
             kind::INSTANCE => Record::Instance(record::decode(body)?),
+            kind::SCHEDULING_POLICY => Record::SchedulingPolicy(record::decode(body)?),
+            kind::CONSUMABLE_RESOURCE => Record::ConsumableResource(record::decode(body)?),
             other => return Err(record::Unreadable::Kind(other).into()),
         });
     }

@@ -104,7 +104,7 @@ mod tests {
         let container = json!({ "image": "host", "vcpus": 1, "memory": 4 });
         let request =
             json!({ "jobDefinitionName": "x", "type": "container", "containerProperties": container });
-        let definition = super::super::definition(serde_json::from_value(request).unwrap()).unwrap();
+        let definition = super::super::definition(&mine, serde_json::from_value(request).unwrap()).unwrap();
         for (scope, name) in [(&mine, "b"), (&mine, "a"), (&mine, "a"), (&mine, "a-1"), (&other, "c")] {
             turn.register_job_definition(scope, name, definition.clone());
         }

@@ -11,12 +11,14 @@ mod volumes;
 
 use std::collections::BTreeMap;
 
+use fornada_core::arn::Scope;
 use fornada_core::container::{ContainerTemplate, Requirements};
 use fornada_core::resource::job_definition::JobDefinition;
 use fornada_core::text::{Document, Text};
 use fornada_core::time::Timestamp;
 use fornada_model::batch as model;
 
+use super::consumable_resources::consumables;
 use super::names::is_name;
 use super::require::require;
 use super::{container_fields, retry_strategy, submit_job, tags};
@@ -33,7 +35,7 @@ pub(super) async fn register(
 ) -> Result<model::RegisterJobDefinitionResponse, WireError> {
     let name = request.job_definition_name.clone();
     require(is_name(&name), "Job Definition name should match a valid pattern.")?;
-    let definition = definition(request)?;
+    let definition = definition(&call.scope, request)?;
     let (scope, family) = (call.scope.clone(), name.clone());
     let registered =
         call.app.engine.decide(move |turn| turn.register_job_definition(&scope, &family, definition)).await?;
@@ -70,7 +72,10 @@ fn wire_revision(revision: u32) -> i32 {
 }
 
 /// The checked record, without what the engine sets.
-fn definition(request: model::RegisterJobDefinitionRequest) -> Result<JobDefinition, WireError> {
+fn definition(
+    scope: &Scope,
+    request: model::RegisterJobDefinitionRequest,
+) -> Result<JobDefinition, WireError> {
     let model::RegisterJobDefinitionRequest {
         consumable_resource_properties,
         container_properties,
@@ -95,7 +100,6 @@ fn definition(request: model::RegisterJobDefinitionRequest) -> Result<JobDefinit
         "Cannot use both ECS containerProperties and ecsProperties",
     )?;
     let unsupported = [
-        ("consumableResourceProperties", consumable_resource_properties.is_some()),
         ("ecsProperties", ecs_properties.is_some()),
         ("eksProperties", eks_properties.is_some()),
         ("nodeProperties", node_properties.is_some()),
@@ -111,11 +115,13 @@ fn definition(request: model::RegisterJobDefinitionRequest) -> Result<JobDefinit
     let timeout_seconds = timeout.as_ref().map(submit_job::timeout_seconds).transpose()?.flatten();
     let priority = scheduling_priority.map(submit_job::scheduling_priority).transpose()?;
     let tags = tags::checked(tags)?;
+    let consumables = consumables(scope, consumable_resource_properties.clone())?;
     let text_map = |map: &BTreeMap<String, String>| {
         map.iter().map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect()
     };
     let echoed = with_empty_lists(container);
     let detail = model::JobDefinition {
+        consumable_resource_properties,
         container_orchestration_type: Some(model::OrchestrationType::Ecs),
         container_properties: Some(echoed.clone()),
         parameters: Some(parameters.unwrap_or_default()),
@@ -143,6 +149,7 @@ fn definition(request: model::RegisterJobDefinitionRequest) -> Result<JobDefinit
         document: document(&detail)?,
         created_at: Timestamp::default(),
         container_properties: document(&echoed)?,
+        consumables,
     })
 }
 
@@ -204,7 +211,8 @@ mod tests {
     fn registered(request: Value) -> Result<JobDefinition, String> {
         let mut whole = json!({ "jobDefinitionName": "d", "type": "container" });
         whole.as_object_mut().unwrap().extend(request.as_object().unwrap().clone());
-        definition(serde_json::from_value(whole).unwrap()).map_err(|error| error.message)
+        let scope = Scope { region: "eu-west-1".into(), account: "000000000000".into() };
+        definition(&scope, serde_json::from_value(whole).unwrap()).map_err(|error| error.message)
     }
 
     #[test]
