@@ -246,3 +246,6 @@ fn unresolved(dependency: &str, target: &str, why: &str) -> Text {
     )
     .into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, clippy::unwrap_used, reason = "a test program has no users, and may panic")]
 
+#[allow(dead_code, reason = "the harness has more than one test program needs")]
 mod harness;
 
 use std::time::Duration;

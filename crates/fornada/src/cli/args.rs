@@ -122,6 +122,10 @@ pub(crate) struct MachineArgs {
     /// Refuse jobs with the image `host`, for servers that people share
     #[arg(long)]
     pub(crate) no_host_image: bool,
+    /// Where the values of jobs' secrets are: a directory with a file for each, or a file with lines NAME=VALUE [default:
+    /// secrets and secrets.env in the data directory]
+    #[arg(long, value_name = "PATH")]
+    pub(crate) secrets: Option<PathBuf>,
 }
 
 impl UpArgs {

@@ -7,6 +7,7 @@
 //! server.json        where the running server answers; there only while it does
 //! logs/              output of jobs
 //! node/              socket, lock and notes of the node
+//! secrets/           values of jobs' secrets, if the operator puts any there; or secrets.env
 //! ```
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};

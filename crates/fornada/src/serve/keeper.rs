@@ -71,6 +71,9 @@ impl NodeCommand {
         if machine.no_host_image {
             args.push("--no-host-image".into());
         }
+        if let Some(secrets) = &machine.secrets {
+            args.extend(["--secrets".into(), std::path::absolute(secrets)?.into()]);
+        }
         Ok(NodeCommand { exe: std::env::current_exe()?, args, dir: data_dir::node(data_dir) })
     }
 

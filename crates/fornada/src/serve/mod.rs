@@ -11,7 +11,8 @@ mod shutdown;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use fornada_node::secrets::Secrets;
 use fornada_node::{Claim, Config};
 use fornada_store::log::LogDirectory;
 use tracing_subscriber::EnvFilter;
@@ -46,15 +47,24 @@ fn serve(
 
 /// The node: the supervisor process that owns the running attempts of this machine.
 pub(crate) fn node(args: NodeArgs) -> Result<ExitCode> {
-    let NodeArgs { data_dir, machine: MachineArgs { capacity, no_host_image } } = args;
+    let NodeArgs { data_dir, machine: MachineArgs { capacity, no_host_image, secrets } } = args;
     log_to_stderr();
     data_dir::create(&data_dir)?;
     let path = data_dir::logs(&data_dir);
     let logs = LogDirectory::open(path.clone()).with_context(|| format!("cannot open {}", path.display()))?;
     let claim =
         Claim { milli_vcpus: capacity.milli_vcpus, memory_mib: capacity.memory_mib, gpus: capacity.gpus };
-    let config =
-        Config { capacity: claim, host_image: !no_host_image, ..Config::new(data_dir::node(&data_dir)) };
+    let secrets = match secrets {
+        None => Secrets::in_data_dir(&data_dir),
+        Some(path) if path.exists() => Secrets::at(std::path::absolute(path)?),
+        Some(path) => bail!("there is nothing at {} (--secrets)", path.display()),
+    };
+    let config = Config {
+        capacity: claim,
+        host_image: !no_host_image,
+        secrets,
+        ..Config::new(data_dir::node(&data_dir))
+    };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(fornada_node::run(config, Arc::new(logs)))?;
     Ok(ExitCode::SUCCESS)

@@ -63,12 +63,20 @@ impl Node {
     }
 
     pub async fn start_in(dir: TempDir, capacity: Claim) -> Node {
+        Node::start_so(dir, |config| config.capacity = capacity).await
+    }
+
+    pub async fn start_with(change: impl FnOnce(&mut Config)) -> Node {
+        Node::start_so(tempfile::tempdir().unwrap(), change).await
+    }
+
+    async fn start_so(dir: TempDir, change: impl FnOnce(&mut Config)) -> Node {
         let lines = Arc::default();
         let (seen, written) = mpsc::unbounded_channel();
         let logs = Logs { lines: Arc::clone(&lines), seen };
         let mut config = Config::new(dir.path());
-        config.capacity = capacity;
         config.grace = Duration::from_millis(300);
+        change(&mut config);
         let task = tokio::spawn(fornada_node::run(config, Arc::new(logs)));
         let (client, mut observations) = connect(dir.path());
         match timeout(DEADLINE, observations.recv()).await.expect("a node within the deadline") {
@@ -189,6 +197,13 @@ impl Node {
     pub fn has_cgroups(&self) -> bool {
         let found = self.find_cgroups(&[]);
         found.lines().any(|path| path.contains("/memory/") || Path::new(path).join("memory.max").exists())
+    }
+
+    /// The cgroups of a task and its containers that exist, a line each.
+    pub fn cgroups_of(&self, task: TaskId) -> String {
+        let mut find = std::process::Command::new("find");
+        find.args(["/sys/fs/cgroup", "-depth", "-type", "d", "-path", &format!("*/{task}*")]);
+        String::from_utf8_lossy(&find.output().unwrap().stdout).into_owned()
     }
 
     fn find_cgroups(&self, then: &[&str]) -> String {
