@@ -93,6 +93,26 @@ def test_filter_ignores_the_status(server, queue):
     assert [job["jobName"] for job in filtered(server, queue, "JOB_NAME", "done", jobStatus="FAILED")] == ["done"]
 
 
+def test_beyond_aws(server, queue):
+    """docs/differences.md: several filters at once, JOB_STATUS and TAG."""
+    for name, script, tags in (
+        ("a-1", "true", {"team": "oven"}), ("a-2", "false", {"team": "oven"}), ("a-3", "true", {"team": "shop"}),
+        ("b-1", "true", {"shop": "team"}), ("b-2", "false", {"team": ""}),
+    ):
+        server.wait(server.submit(script, name=name, queue=queue, tags=tags))
+
+    def found(*filters, **more):
+        filters = [{"name": name, "values": values} for name, *values in filters]
+        return [job["jobName"] for job in everything(server, jobQueue=queue, filters=filters, **more)]
+
+    assert found(("JOB_STATUS", "FAILED")) == ["b-2", "a-2"]
+    assert found(("JOB_STATUS", "FAILED", "SUCCEEDED"), ("JOB_NAME", "a*")) == ["a-3", "a-2", "a-1"]
+    assert found(("TAG", "team")) == ["b-2", "a-3", "a-2", "a-1"]
+    assert found(("TAG", "team=shop", "team=")) == ["b-2", "a-3"]
+    assert found(("TAG", "team=oven"), ("JOB_STATUS", "SUCCEEDED")) == ["a-1"]
+    assert found(("TAG", "team"), ("JOB_NAME", "b*"), jobStatus="SUCCEEDED") == []
+
+
 def test_newest_first(server, queue):
     """Filtered lists are ordered by createdAt, newest first."""
     for index in range(12):
@@ -146,14 +166,15 @@ def test_children_are_listed_by_their_parent(server, queue):
 
 
 def test_refused(server, queue, refused):
-    """Exactly one of jobQueue, arrayJobId, multiNodeJobId; one known filter; a token of this list."""
+    """Exactly one of jobQueue, arrayJobId, multiNodeJobId; known filters; a token of this list."""
     array = server.submit(array=2, queue=queue)
     one = {"name": "JOB_NAME", "values": ["x"]}
     for request in (
         {},
         {"jobQueue": queue, "arrayJobId": array},
         {"jobQueue": "nobody"},
-        {"jobQueue": queue, "filters": [one, one]},
+        {"jobQueue": queue, "filters": [{"name": "JOB_STATUS", "values": ["SLEEPING"]}]},
+        {"jobQueue": queue, "filters": [one | {"values": []}]},
         {"jobQueue": queue, "filters": [{"name": "job_name", "values": ["x"]}]},
         {"jobQueue": queue, "filters": [{"name": "AFTER_CREATED_AT", "values": ["yesterday"]}]},
         {"jobQueue": queue, "jobStatus": "SLEEPING"},

@@ -6,7 +6,11 @@ from server import ARN
 from signing import call
 
 
-@pytest.fixture(params=["compute-environment", "job-queue", "job-definition", "job"])
+@pytest.fixture(
+    params=[
+        "compute-environment", "job-queue", "job-definition", "job", "scheduling-policy", "consumable-resource",
+    ]
+)
 def arn(request, server):
     """The ARN of a fresh resource of each kind, tagged with a=1."""
     tags = {"a": "1"}
@@ -16,6 +20,11 @@ def arn(request, server):
         yield f"{ARN}job/{job_id}"
     elif request.param == "job-definition":
         yield f"{ARN}job-definition/{server.define(name, tags=tags)}"
+    elif request.param == "scheduling-policy":
+        yield server.batch.create_scheduling_policy(name=name, fairsharePolicy={}, tags=tags)["arn"]
+    elif request.param == "consumable-resource":
+        answer = server.batch.create_consumable_resource(consumableResourceName=name, tags=tags)
+        yield answer["consumableResourceArn"]
     elif request.param == "job-queue":
         server.create_queue(name, tags=tags)
         yield f"{ARN}job-queue/{name}"

@@ -12,7 +12,8 @@ use common::{Lost, World, child, definition, job, queue, scope};
 impl World {
     fn create(&mut self, name: &str, replenishable: bool, total: u64) {
         let arn = consumable_arn(name);
-        self.turn(|turn| turn.create_consumable_resource(arn, replenishable, total, tags([]))).unwrap();
+        self.turn(|turn| turn.create_consumable_resource(arn, replenishable, total, tags([])))
+            .expect("a new name");
     }
 
     fn change(&mut self, name: &str, change: Change, token: Option<&str>) -> Result<u64, Refusal> {

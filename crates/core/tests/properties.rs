@@ -12,14 +12,18 @@ use fornada_core::attempt::Observation;
 use fornada_core::id::{AttemptId, JobId};
 use fornada_core::job::Execution;
 use fornada_core::refusal::Refusal;
+use fornada_core::resource::consumable_resource::Change;
 use fornada_core::time::Timestamp;
 use proptest::prelude::*;
 
-use common::build::multinode;
+use common::build::{consumable_arn, fair_share, multinode, tags};
 use common::{Lost, Submit, World, environment, job, queue, scope};
 
 /// A job or child among those that exist, as a number that is reduced to what there is.
 type Pick = (u16, u16);
+
+/// As many as the neediest job needs.
+const LICENCES: u64 = 3;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -34,6 +38,10 @@ enum Step {
     FailToStart(u16),
     Advance(u32),
     SetClockBack(u32),
+    /// There are so many licences now.
+    Licences(u64),
+    /// Share `a` has this weight now.
+    Weigh(u32),
     Disconnect,
     Connect,
     RestartMachine,
@@ -49,7 +57,10 @@ struct Shape {
     vcpus: u32,
     attempts: u32,
     timeout: Option<u32>,
-    low: bool,
+    /// In the lower queue, for this share.
+    low: Option<bool>,
+    priority: u32,
+    needs: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -74,15 +85,19 @@ fn step() -> impl Strategy<Value = Step> {
         1u32..5,
         1u32..4,
         prop::option::of(60u32..180),
-        any::<bool>(),
+        any::<Option<bool>>(),
+        0u32..3,
+        prop_oneof![3 => Just(0), 1 => 1..=LICENCES],
     )
-        .prop_map(|((size, nodes), vcpus, attempts, timeout, low)| Shape {
+        .prop_map(|((size, nodes), vcpus, attempts, timeout, low, priority, needs)| Shape {
             size,
             nodes,
             vcpus,
             attempts,
             timeout,
             low,
+            priority,
+            needs,
         });
     let code = prop_oneof![3 => Just(0), 1 => Just(1), 1 => Just(13)];
     prop_oneof![
@@ -94,6 +109,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => any::<u16>().prop_map(Step::FailToStart),
         3 => (0u32..100_000).prop_map(Step::Advance),
         1 => (0u32..100_000).prop_map(Step::SetClockBack),
+        1 => (0..=LICENCES).prop_map(Step::Licences),
+        1 => (1u32..100_000).prop_map(Step::Weigh),
         1 => Just(Step::Disconnect),
         3 => Just(Step::Connect),
         1 => Just(Step::RestartMachine),
@@ -112,17 +129,19 @@ fn steps() -> impl Strategy<Value = Vec<(Step, Option<Lost>)>> {
     prop::collection::vec((step(), crash), 20..120)
 }
 
-/// Two queues over two environments, the smaller first; together they could take more than the machine has.
+/// A FIFO queue and a fair-share queue over two environments, the smaller first; together they could take more than the machine has.
 fn world() -> Result<World, Refusal> {
     let mut world = World::empty(5);
     world.create_environment(environment("small").max_vcpus(3))?;
     world.create_environment(environment("large").max_vcpus(4))?;
     world.create_queue(queue("q").priority(10).environments(["small", "large"]))?;
-    world.create_queue(queue("low").priority(1).environments(["large", "small"]))?;
+    world.turn(|turn| turn.create_scheduling_policy(fair_share("p", &[("a", 5_000)]), tags([])))?;
+    world.create_queue(queue("low").priority(1).environments(["large", "small"]).policy("p"))?;
+    let licence = consumable_arn("licence");
+    world.turn(|turn| turn.create_consumable_resource(licence, true, LICENCES, tags([])))?;
     for nodes in 2..5 {
-        world.turn(|turn| {
-            turn.register_job_definition(&scope(), &format!("{nodes}-nodes"), multinode(nodes, 1))
-        });
+        let name = format!("{nodes}-nodes");
+        world.turn(|turn| turn.register_job_definition(&scope(), &name, multinode(nodes, 1)));
     }
     Ok(world)
 }
@@ -142,7 +161,7 @@ fn pick_live(world: &World, n: u16) -> Option<JobId> {
 
 fn submission(
     world: &World,
-    Shape { size, nodes, vcpus, attempts, timeout, low }: Shape,
+    Shape { size, nodes, vcpus, attempts, timeout, low, priority, needs }: Shape,
     on: &[(Kind, Pick)],
 ) -> Submit {
     let submit = job("j").attempts(attempts).exit_on("13");
@@ -150,7 +169,11 @@ fn submission(
         Some(nodes) => submit.definition(&format!("{nodes}-nodes")),
         None => submit.vcpus(vcpus),
     };
-    submit = if low { submit.queue("low") } else { submit };
+    submit = match low {
+        Some(share) => submit.queue("low").share(if share { "a" } else { "b" }).priority(priority),
+        None => submit,
+    };
+    submit = if needs > 0 { submit.needs("licence", needs) } else { submit };
     submit = size.map_or(submit.clone(), |size| submit.clone().array(size));
     submit = timeout.map_or(submit.clone(), |seconds| submit.clone().timeout(seconds));
     for &(kind, on) in on {
@@ -199,11 +222,22 @@ fn apply(world: &mut World, step: Step) {
         }
         Step::Advance(millis) => world.advance(millis.into()),
         Step::SetClockBack(millis) => world.now -= u64::from(millis),
+        Step::Licences(total) => set_licences(world, total),
+        Step::Weigh(weight) => {
+            let policy = fair_share("p", &[("a", weight)]);
+            world.turn(|turn| turn.update_scheduling_policy(policy)).expect("it exists");
+        }
         Step::Disconnect => world.disconnect(),
         Step::Connect => world.connect(),
         Step::RestartMachine => world.restart_machine(),
         Step::Repeat(n) => repeat(world, n),
     }
+}
+
+fn set_licences(world: &mut World, total: u64) {
+    let licence = consumable_arn("licence");
+    let set = world.turn(|turn| turn.update_consumable_resource(&licence, Change::Set(total), None));
+    assert_eq!(set, Ok(total));
 }
 
 /// Nothing may come of it.
@@ -248,6 +282,7 @@ proptest! {
             before = now;
         }
 
+        set_licences(&mut world, LICENCES);
         world.connect();
         world.run_everything();
         for (record, children) in world.seen() {

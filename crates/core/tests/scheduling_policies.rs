@@ -10,11 +10,11 @@ use common::build::{Submit, fair_share, policy_arn, quota_share, tags};
 use common::{World, child, environment, job, queue, queue_arn};
 
 /// One machine of `vcpus`, and fair-share queue `fair` of policy `p`.
-fn fair_world<const N: usize>(vcpus: u32, weights: [(&str, u32); N]) -> World {
+fn fair_world(vcpus: u32, weights: &[(&str, u32)]) -> World {
     let mut world = World::new(vcpus);
     let policy = fair_share("p", weights);
-    world.turn(|turn| turn.create_scheduling_policy(policy, tags([]))).unwrap();
-    world.create_queue(queue("fair").environments(["ce"]).policy("p")).unwrap();
+    world.turn(|turn| turn.create_scheduling_policy(policy, tags([]))).expect("a new name");
+    world.create_queue(queue("fair").environments(["ce"]).policy("p")).expect("a new name");
     world
 }
 
@@ -22,17 +22,22 @@ fn of(share: &str) -> Submit {
     job(share).queue("fair").share(share)
 }
 
+/// The name of a job.
+fn name(world: &World, id: JobId) -> String {
+    world.state.job(id.job).expect("it exists").name.as_str().to_owned()
+}
+
 /// The next to go, by name of the job.
 fn front(world: &World, limit: usize) -> Vec<String> {
     let front = world.state.front_of_queue(&queue_arn("fair"), limit);
-    front.iter().map(|(id, _)| world.state.job(id.job).unwrap().name.as_str().to_owned()).collect()
+    front.iter().map(|(id, _)| name(world, *id)).collect()
 }
 
 /// Lets jobs run one after the other, each submitted beforehand, and tells the order in which they start.
 fn order(world: &mut World) -> Vec<String> {
     let mut order = Vec::new();
     while let Some(&id) = world.machine.all_live().first() {
-        order.push(world.state.job(id.job).unwrap().name.as_str().to_owned());
+        order.push(name(world, id));
         world.exit(id, 0);
     }
     order
@@ -45,12 +50,12 @@ fn what_the_state_does_not_allow_is_refused() {
     let cases: Vec<(&str, Ask, Refusal)> = vec![
         (
             "create twice",
-            |w| w.turn(|t| t.create_scheduling_policy(fair_share("p", []), tags([]))),
+            |w| w.turn(|t| t.create_scheduling_policy(fair_share("p", &[]), tags([]))),
             Refusal::AlreadyExists { arn: policy_arn("p") },
         ),
         (
             "update a missing one",
-            |w| w.turn(|t| t.update_scheduling_policy(fair_share("nope", []))),
+            |w| w.turn(|t| t.update_scheduling_policy(fair_share("nope", &[]))),
             missing.clone(),
         ),
         ("delete a missing one", |w| w.turn(|t| t.delete_scheduling_policy(&policy_arn("nope"))), missing),
@@ -93,7 +98,7 @@ fn what_the_state_does_not_allow_is_refused() {
         ),
     ];
     for (name, ask, want) in cases {
-        let mut world = fair_world(2, []);
+        let mut world = fair_world(2, &[]);
         world.turn(|turn| turn.create_scheduling_policy(quota_share("quota"), tags([]))).unwrap();
         let before = (world.state.scheduling_policies().clone(), world.state.job_queues().clone());
         assert_eq!(ask(&mut world), Err(want), "{name}");
@@ -108,8 +113,8 @@ fn what_the_state_does_not_allow_is_refused() {
 
 #[test]
 fn a_policy_is_replaced_but_stays_until_its_queue_is_gone() {
-    let mut world = fair_world(1, []);
-    let other = fair_share("other", []);
+    let mut world = fair_world(1, &[]);
+    let other = fair_share("other", &[]);
     world.turn(|turn| turn.create_scheduling_policy(other, tags([]))).unwrap();
     world.update_queue(queue("fair").environments(["ce"])).unwrap();
     assert_eq!(world.queue("fair").unwrap().scheduling_policy, Some(policy_arn("p")), "it cannot be removed");
@@ -126,21 +131,16 @@ fn a_policy_is_replaced_but_stays_until_its_queue_is_gone() {
 #[test]
 fn the_share_with_the_least_weighted_use_goes_next() {
     // Nothing has run before; what is submitted first takes the whole machine while the others come.
-    let cases: [(&str, u32, &[(&str, u32)], &str); 5] = [
+    type Weights<'a> = &'a [(&'a str, u32)];
+    let cases: [(&str, u32, Weights<'_>, &str); 5] = [
         ("in turns", 4, &[], "a a a a b b a a b b a a b b b b"),
         ("half the weight is twice the share", 4, &[("a", 5_000)], "a a a a b a a a b a b b b b b b"),
         ("a weight for all that begin so", 4, &[("a*", 5_000)], "a a a a b a a a b a b b b b b b"),
         ("a quarter of the weight", 3, &[("b", 2_500)], "a a a b b a b b a b b a b b a a"),
         ("one at a time: the older one", 1, &[], "a a a a a a a a b b b b b b b b"),
     ];
-    for (name, vcpus, weights, want) in cases {
-        let mut world = fair_world(vcpus, []);
-        let weights: Vec<_> = weights.iter().map(|&(share, weight)| (share.into(), weight)).collect();
-        let mut policy = fair_share("p", []);
-        if let fornada_core::resource::scheduling_policy::Kind::FairShare(fair) = &mut policy.kind {
-            fair.weights = weights.into_iter().collect();
-        }
-        world.turn(|turn| turn.update_scheduling_policy(policy)).unwrap();
+    for (case, vcpus, weights, want) in cases {
+        let mut world = fair_world(vcpus, weights);
         for share in [["a"; 8], ["b"; 8]].concat() {
             world.submit(of(share));
         }
@@ -153,15 +153,14 @@ fn the_share_with_the_least_weighted_use_goes_next() {
             let Some(oldest) = started.iter().copied().find(|id| live.contains(id)) else { break };
             world.exit(oldest, 0);
         }
-        let order: Vec<_> =
-            started.iter().map(|id| world.state.job(id.job).unwrap().name.as_str().to_owned()).collect();
-        assert_eq!(order.join(" "), want, "{name}");
+        let order: Vec<_> = started.iter().map(|&id| name(&world, id)).collect();
+        assert_eq!(order.join(" "), want, "{case}");
     }
 }
 
 #[test]
 fn within_a_share_by_priority_then_by_submission() {
-    let mut world = fair_world(1, []);
+    let mut world = fair_world(1, &[]);
     let blocker = world.submit(of("a"));
     for (name, priority) in [("low", 1), ("none", 0), ("high", 9999), ("low-too", 1)] {
         world.submit(job(name).queue("fair").share("a").priority(priority));
@@ -175,7 +174,7 @@ fn within_a_share_by_priority_then_by_submission() {
 
 #[test]
 fn the_front_foresees_what_starting_does_to_the_order() {
-    let mut world = fair_world(2, [("a", 5_000)]);
+    let mut world = fair_world(2, &[("a", 5_000)]);
     let running = world.submit(of("a").vcpus(2));
     let array = world.submit(of("a").array(3));
     let b = world.submit(of("b"));
@@ -216,7 +215,7 @@ fn a_job_knows_since_when_it_is_where_it_is() {
 
 #[test]
 fn a_share_is_active_while_it_has_jobs() {
-    let mut world = fair_world(1, []);
+    let mut world = fair_world(1, &[]);
     world.create_environment(environment("other")).unwrap();
     let a = world.submit(of("s-0").array(2));
     for n in 1..500 {

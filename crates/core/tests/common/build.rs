@@ -262,8 +262,8 @@ impl Queue {
 }
 
 /// A fair-share policy with these weights, in ten-thousandths.
-pub fn fair_share<const N: usize>(name: &str, weights: [(&str, u32); N]) -> scheduling_policy::Specification {
-    let weights = weights.into_iter().map(|(share, weight)| (share.into(), weight)).collect();
+pub fn fair_share(name: &str, weights: &[(&str, u32)]) -> scheduling_policy::Specification {
+    let weights = weights.iter().map(|&(share, weight)| (share.into(), weight)).collect();
     scheduling_policy::Specification {
         arn: policy_arn(name),
         kind: Kind::FairShare(FairShare { weights, ..FairShare::default() }),
@@ -272,5 +272,5 @@ pub fn fair_share<const N: usize>(name: &str, weights: [(&str, u32); N]) -> sche
 }
 
 pub fn quota_share(name: &str) -> scheduling_policy::Specification {
-    scheduling_policy::Specification { kind: Kind::QuotaShare, ..fair_share(name, []) }
+    scheduling_policy::Specification { kind: Kind::QuotaShare, ..fair_share(name, &[]) }
 }

@@ -273,8 +273,11 @@ mod tests {
             ),
             (json!({ "eksProperties": {} }), "eksProperties is not supported by Fornada yet."),
             (
-                with("consumableResourceProperties", json!({})),
-                "consumableResourceProperties is not supported by Fornada yet.",
+                with(
+                    "consumableResourceProperties",
+                    json!({ "consumableResourceList": [{ "consumableResource": "licence", "quantity": -1 }] }),
+                ),
+                "quantity cannot be a negative number.",
             ),
             (
                 with("platformCapabilities", json!(["MANAGED_INSTANCES"])),
