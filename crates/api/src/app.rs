@@ -10,6 +10,7 @@ use fornada_engine::port::store::JobIndex;
 
 use crate::access_keys::AccessKeys;
 use crate::error::WireError;
+use crate::limits::Limits;
 
 /// Whether signatures are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,10 @@ pub struct App {
     pub account_id: String,
     /// Time for checking signatures.
     pub clock: Box<dyn Clock + Sync>,
+    /// How much one request may ask for.
+    pub limits: Limits,
+    /// What goes beyond AWS Batch is refused as AWS Batch would refuse it.
+    pub strict: bool,
 }
 
 /// One call: the server, and on whose behalf.

@@ -1,12 +1,13 @@
 //! CancelJob and TerminateJob.
 //!
 //! Both answer 200 for jobs that have ended, are unknown, or belong to somebody else, and do nothing then: workflow engines
-//! terminate what they are done with, and nobody learns of other tenants' jobs.
+//! terminate what they are done with, and nobody learns of other tenants' jobs. A node of a multi-node job cannot be stopped
+//! alone.
 //!
 //! Source: AWS Batch API reference, CancelJob and TerminateJob.
 
 use fornada_core::arn::Scope;
-use fornada_core::id::JobId;
+use fornada_core::id::{JobId, Member};
 use fornada_core::text::Text;
 use fornada_core::turn::Turn;
 use fornada_model::batch as model;
@@ -48,6 +49,12 @@ async fn stop(
         return Err(WireError::invalid(format!("A reason can have at most {REASON_MAX} characters.")));
     }
     let id: JobId = job_id.parse().map_err(|_| WireError::invalid(format!("{job_id} is not a job id.")))?;
+    if matches!(id.member, Member::Node(_)) {
+        return Err(WireError::client(format!(
+            "{job_id} is a node of a multi-node parallel job: use the id of its parent, {}.",
+            JobId::whole(id.job)
+        )));
+    }
     let (scope, reason) = (call.scope.clone(), Text::from(reason));
     let stop = move |turn: &mut Turn<'_>| {
         if is_owned(turn, &scope, id) {

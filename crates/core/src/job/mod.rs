@@ -255,7 +255,9 @@ impl Execution {
 
     /// How the newest attempt ended; `None` while another one runs.
     pub fn last_outcome(&self) -> Option<&Outcome> {
-        self.attempts.last().filter(|_| self.placement.is_none()).map(|attempt| &attempt.outcome)
+        let runs = matches!(self.status, JobStatus::Starting | JobStatus::Running); // the parent of nodes has no placement
+        let ended = self.attempts.last().filter(|_| self.placement.is_none() && !runs);
+        ended.map(|attempt| &attempt.outcome)
     }
 
     /// The latest time that it tells of.
