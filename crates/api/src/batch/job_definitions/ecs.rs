@@ -292,3 +292,200 @@ fn check_dependencies(templates: &[ContainerTemplate]) -> Result<(), WireError> 
     }
     require(waiting.is_empty(), "Container dependencies must not wait for each other in a circle.")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::PlatformCapability::Ec2;
+    use serde_json::{Value, json};
+
+    fn needs(vcpus: &str, memory: &str) -> Value {
+        json!([{ "type": "VCPU", "value": vcpus }, { "type": "MEMORY", "value": memory }])
+    }
+
+    /// The outcome for a task of these containers, each with an image and a size unless it says otherwise.
+    fn outcome(
+        platform: model::PlatformCapability,
+        containers: &Value,
+        members: &Value,
+    ) -> Result<(model::EcsProperties, TaskTemplate), String> {
+        let containers = containers.as_array().unwrap().iter().map(|changes| {
+            let mut container = json!({ "image": "x", "resourceRequirements": needs("1", "512") });
+            container.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+            container
+        });
+        let mut whole = json!({ "containers": containers.collect::<Vec<_>>() });
+        whole.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        let given = serde_json::from_value(json!({ "taskProperties": [whole] })).unwrap();
+        task(given, platform).map_err(|error| error.message)
+    }
+
+    #[test]
+    fn a_task_becomes_containers_with_their_roles() {
+        let containers = json!([
+            { "name": "fetch", "essential": false, "environment": [{ "name": "A", "value": "1" }],
+                "secrets": [{ "name": "S", "valueFrom": "/s" }] },
+            { "name": "main", "command": ["run", "Ref::x"],
+                "dependsOn": [{ "containerName": "fetch", "condition": "SUCCESS" }],
+                "logConfiguration": { "logDriver": "awslogs", "options": { "awslogs-stream-prefix": "p" } } },
+        ]);
+        let (echo, template) = outcome(Ec2, &containers, &json!({})).unwrap();
+        let [fetch, main] = template.containers.as_slice() else { panic!("not two") };
+        assert_eq!(
+            (fetch.name(), fetch.is_essential(), main.name(), main.is_essential()),
+            ("fetch", false, "main", true)
+        );
+        let on = ContainerDependency { container: "fetch".into(), condition: Condition::Success };
+        assert_eq!(main.role.as_ref().unwrap().depends_on, [on]);
+        assert_eq!(fetch.secrets, Some(vec![("S".into(), "/s".into())]));
+        assert_eq!(main.log_stream_prefix.as_deref(), Some("p"));
+        assert_eq!(Task::from(&template).resources(&[]).milli_vcpus, 2000);
+        let stored: Value = serde_json::from_str(template.properties.as_str()).unwrap();
+        assert_eq!(stored, serde_json::to_value(&echo.task_properties[0]).unwrap());
+        assert_eq!(stored["volumes"], json!([]));
+        assert_eq!(stored["containers"][0]["mountPoints"], json!([]));
+        assert!(stored["containers"][1].get("essential").is_none(), "no added defaults");
+        let (_, alone) = outcome(Ec2, &json!([{}]), &json!({})).unwrap();
+        assert_eq!(alone.containers[0].name(), "default");
+    }
+
+    #[test]
+    fn tasks_that_are_refused() {
+        let two = |first: Value, second: Value| {
+            let named = |name: &str, mut given: Value| {
+                given.as_object_mut().unwrap().entry("name").or_insert(json!(name));
+                given
+            };
+            json!([named("a", first), named("b", second)])
+        };
+        let on = |container: &str, condition: &str| json!({ "dependsOn": [{ "containerName": container, "condition": condition }] });
+        let none = json!({});
+        let firelens = json!({ "firelensConfiguration": { "type": "fluentbit" }, "user": "app" });
+        let cases = [
+            (json!([]), none.clone(), "Number of containers must be between 1 and 10"),
+            (json!(vec![none.clone(); 11]), none.clone(), "Number of containers must be between 1 and 10"),
+            (
+                json!([{ "essential": false }]),
+                none.clone(),
+                "At least one container must be set as essential",
+            ),
+            (json!([{}, {}]), none.clone(), "Every container of a multi-container job must have a name."),
+            (
+                two(json!({}), json!({ "name": "a" })),
+                none.clone(),
+                "The container name: a must be unique in multi-container job.",
+            ),
+            (
+                json!([on("default", "START")]),
+                none.clone(),
+                "Container dependency can not be used in a single-container job.",
+            ),
+            (
+                two(on("c", "START"), json!({})),
+                none.clone(),
+                "containerName c must reference a defined container.",
+            ),
+            (
+                two(on("b", "END"), json!({})),
+                none.clone(),
+                "TaskContainer dependency END is not valid. Valid values are: [START, COMPLETE, SUCCESS]",
+            ),
+            (
+                two(on("b", "COMPLETE"), json!({})),
+                none.clone(),
+                "The container target of a dependency can not have condition COMPLETE if the target is essential",
+            ),
+            (
+                two(on("b", "START"), on("a", "START")),
+                none.clone(),
+                "Container dependencies must not wait for each other in a circle.",
+            ),
+            (
+                two(firelens.clone(), json!({ "user": "other" })),
+                none.clone(),
+                "When a firelensConfiguration object is specified, at least one container has to run as root",
+            ),
+            (json!([{ "image": "" }]), none.clone(), "Container image is required."),
+            (json!([{ "resourceRequirements": [] }]), none.clone(), "vCPU is required."),
+            (
+                json!([{ "resourceRequirements": needs("0.5", "64") }]),
+                none.clone(),
+                "vCPU must be at least 1, got 0.5.",
+            ),
+            (json!([{ "user": "Root" }]), none.clone(), "User 'Root' does not match regex"),
+            (
+                json!([{}]),
+                json!({ "ipcMode": "all" }),
+                "ipcMode all is not valid. Valid values are: [host, task, none]",
+            ),
+            (
+                json!([{}]),
+                json!({ "pidMode": "none" }),
+                "Capability none is not valid. Valid capabilities: [host, task]",
+            ),
+            (
+                json!([{}]),
+                json!({ "networkMode": "host" }),
+                "networkMode can only be host, and only for MANAGED_INSTANCES.",
+            ),
+            (json!([{}]), json!({ "platformVersion": "1.4.0" }), "platformVersion not applicable for EC2."),
+            (
+                json!([{ "mountPoints": [{ "containerPath": "/v", "sourceVolume": "v" }] }]),
+                none.clone(),
+                "sourceVolume 'v' of a mount point must name a volume.",
+            ),
+        ];
+        for (containers, members, want) in cases {
+            let fault = outcome(Ec2, &containers, &members).map(drop);
+            assert_eq!(fault, Err(want.into()), "{containers} {members}");
+        }
+        assert!(outcome(Ec2, &two(firelens, json!({ "user": "0" })), &none).is_ok());
+        let two_tasks = json!({ "taskProperties": [] });
+        assert!(task(serde_json::from_value(two_tasks).unwrap(), Ec2).is_err());
+    }
+
+    #[test]
+    fn what_depends_on_the_platform() {
+        let role = json!({ "executionRoleArn": "r" });
+        let small = json!({ "name": "a", "resourceRequirements": needs("0.25", "512") });
+        let pair =
+            |memory: &str| json!([small, { "name": "b", "resourceRequirements": needs("0.25", memory) }]);
+        assert!(outcome(Fargate, &pair("512"), &role).is_ok(), "0.5 vCPU and 1024 MiB together");
+        let cases = [
+            (
+                Fargate,
+                pair("256"),
+                role.clone(),
+                "Fargate resource requirements (0.5 vCPU, 768 MiB) not valid.",
+            ),
+            (Fargate, pair("512"), json!({}), "executionRoleArn is required for Fargate."),
+            (
+                Fargate,
+                pair("512"),
+                json!({ "executionRoleArn": "r", "ipcMode": "task" }),
+                "ipcMode is not applicable for Fargate.",
+            ),
+            (
+                ManagedInstances,
+                json!([{}]),
+                json!({ "runtimePlatform": { "operatingSystemFamily": "WINDOWS_SERVER_2022_CORE" } }),
+                "runtimePlatform for MANAGED_INSTANCES only supports LINUX operating system family.",
+            ),
+        ];
+        for (platform, containers, members, want) in cases {
+            let fault = outcome(platform, &containers, &members).map(drop);
+            assert_eq!(fault, Err(want.into()), "{containers} {members}");
+        }
+        let timeout = |seconds: i32| {
+            json!([{ "stopTimeout": seconds, "resourceRequirements": needs("1", "2048"),
+                "logConfiguration": { "logDriver": "awsfirelens" } }])
+        };
+        for (platform, seconds, good) in
+            [(Fargate, 120, true), (Fargate, 121, false), (Ec2, 600, true), (Ec2, 1, false)]
+        {
+            let role = if platform == Fargate { role.clone() } else { json!({}) };
+            assert_eq!(outcome(platform, &timeout(seconds), &role).is_ok(), good, "{platform} {seconds}");
+        }
+        assert!(outcome(ManagedInstances, &json!([{}]), &json!({ "networkMode": "host" })).is_ok());
+    }
+}

@@ -105,3 +105,79 @@ fn template(container: &model::EksContainer, init: bool) -> Result<ContainerTemp
         entry_point: Some(container_fields::texts(command)).filter(|command| !command.is_empty()),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    /// The outcome for a pod of these members; containers get an image and a size unless they say otherwise.
+    fn outcome(mut pod: Value) -> Result<(model::EksProperties, TaskTemplate), String> {
+        let small = json!({ "image": "x", "resources": { "limits": { "cpu": "0.5", "memory": "64Mi" } } });
+        for list in ["containers", "initContainers"] {
+            for container in pod[list].as_array_mut().into_iter().flatten() {
+                let mut whole = small.clone();
+                whole.as_object_mut().unwrap().extend(container.as_object().unwrap().clone());
+                *container = whole;
+            }
+        }
+        pod.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        task(serde_json::from_value(json!({ "podProperties": pod })).unwrap()).map_err(|error| error.message)
+    }
+
+    #[test]
+    fn a_pod_becomes_containers_init_containers_first() {
+        let env = json!([{ "name": "A", "value": "1" }]);
+        let pod = json!({
+            "containers": [{ "command": ["sh", "-c"], "args": ["Ref::x"], "env": env }],
+            "initContainers": [{ "name": "setup" }],
+            "hostNetwork": false, "metadata": { "labels": { "team": "a" }, "namespace": "jobs" },
+        });
+        let (echo, template) = outcome(pod).unwrap();
+        let [setup, main] = template.containers.as_slice() else { panic!("not two") };
+        assert!(setup.role.as_ref().unwrap().init && !main.role.as_ref().unwrap().init);
+        assert_eq!((setup.name(), main.name()), ("setup", "Default"));
+        assert_eq!(main.entry_point, Some(vec!["sh".into(), "-c".into()]));
+        assert_eq!(main.command, ["Ref::x"]);
+        assert_eq!((setup.entry_point.as_ref(), setup.command.len()), (None, 0));
+        assert_eq!(main.requirements.milli_vcpus, Some(500));
+        let stored: Value = serde_json::from_str(template.properties.as_str()).unwrap();
+        assert_eq!(stored, serde_json::to_value(echo.pod_properties.unwrap()).unwrap());
+        assert_eq!(stored["containers"][0]["volumeMounts"], json!([]));
+        assert!(stored.get("dnsPolicy").is_none() && stored["containers"][0].get("name").is_none());
+    }
+
+    #[test]
+    fn pods_that_are_refused() {
+        let cases = [
+            (json!({ "containers": [] }), "Number of containers must be between 1 and 10"),
+            (
+                json!({ "containers": [{}], "initContainers": vec![json!({}); 11] }),
+                "Number of init containers must be between 0 and 10",
+            ),
+            (
+                json!({ "containers": [{}, {}] }),
+                "The container name: Default must be unique in multi-container job.",
+            ),
+            (
+                json!({ "containers": [{ "name": "a" }], "initContainers": [{ "name": "a" }] }),
+                "The container name: a must be unique in multi-container job.",
+            ),
+            (
+                json!({ "containers": [{ "imagePullPolicy": "Often" }] }),
+                "Unsupported image pull policy value.",
+            ),
+            (json!({ "containers": [{ "resources": {} }] }), "vCPU is required."),
+            (json!({ "containers": [{ "resources": { "limits": { "cpu": "1" } } }] }), "Memory is required."),
+            (
+                json!({ "containers": [{ "env": [{ "name": "" }] }] }),
+                "Environment variable name is required.",
+            ),
+            (json!({ "containers": [{}], "dnsPolicy": "None" }), "Unsupported DNS policy value."),
+        ];
+        for (pod, want) in cases {
+            assert_eq!(outcome(pod.clone()).map(drop), Err(want.into()), "{pod}");
+        }
+        assert!(task(model::EksProperties::default()).is_err());
+    }
+}

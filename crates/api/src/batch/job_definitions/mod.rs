@@ -11,18 +11,17 @@ mod ecs;
 mod eks;
 mod members;
 mod nodes;
+mod payload;
 mod pod;
 mod volumes;
 
 use std::collections::BTreeMap;
 
-use fornada_core::container::ContainerTemplate;
 use fornada_core::resource::job_definition::JobDefinition;
-use fornada_core::task::{NodesTemplate, TaskKind, TaskTemplate};
 use fornada_core::text::{Document, Text};
 use fornada_core::time::Timestamp;
 use fornada_model::batch as model;
-use model::PlatformCapability::{Ec2, Fargate, ManagedInstances};
+use model::PlatformCapability::{Fargate, ManagedInstances};
 
 use super::names::is_name;
 use super::require::require;
@@ -32,6 +31,7 @@ use crate::error::WireError;
 use crate::limits::Limits;
 
 pub(super) use describe::describe;
+use payload::Payload;
 
 const KIND: &str = "job-definition";
 
@@ -77,19 +77,8 @@ fn wire_revision(revision: u32) -> i32 {
     i32::try_from(revision).unwrap_or(i32::MAX)
 }
 
-/// What the kinds of definition differ in.
-#[derive(Default)]
-struct Payload {
-    container: Option<ContainerTemplate>,
-    container_properties: Document,
-    task: Option<Box<TaskTemplate>>,
-    nodes: Option<Box<NodesTemplate>>,
-    /// Their members of the registration, as they are echoed.
-    echo: model::JobDefinition,
-}
-
 /// The checked record, without what the engine sets.
-fn definition(
+pub(super) fn definition(
     request: model::RegisterJobDefinitionRequest,
     limits: &Limits,
 ) -> Result<JobDefinition, WireError> {
@@ -113,21 +102,10 @@ fn definition(
         consumable_resource_properties.is_none(),
         "consumableResourceProperties is not supported by Fornada yet.",
     )?;
-    let platform = platform(platform_capabilities.as_deref().unwrap_or_default())?;
-    let is_alone = container_properties.is_none() && ecs_properties.is_none() && eks_properties.is_none();
-    let payload = match r#type {
-        model::JobDefinitionType::Multinode => {
-            let given = node_properties
-                .ok_or_else(|| WireError::invalid("Node properties of multinode job is required."))?;
-            require(is_alone, "A multinode job describes its containers in nodeProperties only.")?;
-            multinode(given, platform, limits)?
-        }
-        model::JobDefinitionType::Container => {
-            require(node_properties.is_none(), "nodeProperties can only be used for type multinode.")?;
-            single(container_properties, ecs_properties, eks_properties, platform)?
-        }
-    };
-    let Payload { container, container_properties, task, nodes, echo } = payload;
+    let platform = payload::platform(platform_capabilities.as_deref().unwrap_or_default())?;
+    let given = payload::Given { container_properties, ecs_properties, eks_properties, node_properties };
+    let Payload { container, container_properties, task, nodes, echo } =
+        given.read(r#type, platform, limits)?;
     let is_eks = echo.container_orchestration_type == Some(model::OrchestrationType::Eks);
     require(!(is_eks && propagate_tags == Some(true)), "Batch on EKS does not support tag propagation.")?;
     let retry = retry_strategy.as_ref().map(retry_strategy::from_wire).transpose()?;
@@ -175,81 +153,14 @@ fn definition(
     })
 }
 
-/// Type `container`: exactly one of three descriptions.
-fn single(
-    container: Option<model::ContainerProperties>,
-    ecs: Option<model::EcsProperties>,
-    eks: Option<model::EksProperties>,
-    platform: model::PlatformCapability,
-) -> Result<Payload, WireError> {
-    require(
-        container.is_none() || ecs.is_none(),
-        "Cannot use both ECS containerProperties and ecsProperties",
-    )?;
-    require(
-        eks.is_none() || (container.is_none() && ecs.is_none()),
-        "Cannot use eksProperties with ECS containerProperties or ecsProperties",
-    )?;
-    let mut echo = model::JobDefinition {
-        container_orchestration_type: Some(model::OrchestrationType::Ecs),
-        ..Default::default()
-    };
-    if let Some(given) = eks {
-        require(platform == Ec2, "eksProperties can only be used with platform capability EC2.")?;
-        let (given, task) = eks::task(given)?;
-        echo.container_orchestration_type = Some(model::OrchestrationType::Eks);
-        echo.eks_properties = Some(given);
-        return Ok(Payload { task: Some(Box::new(task)), echo, ..Payload::default() });
-    }
-    if let Some(given) = ecs {
-        let (given, task) = ecs::task(given, platform)?;
-        echo.ecs_properties = Some(given);
-        return Ok(Payload { task: Some(Box::new(task)), echo, ..Payload::default() });
-    }
-    let given =
-        container.ok_or_else(|| WireError::invalid("Container properties of container job is required."))?;
-    require(platform != ManagedInstances, "Cannot use ECS containerProperties for MANAGED_INSTANCES")?;
-    let (given, template) = container::container(given, platform)?;
-    let container_properties = document(&given)?;
-    echo.container_properties = Some(given);
-    Ok(Payload { container: Some(template), container_properties, echo, ..Payload::default() })
-}
-
-fn multinode(
-    given: model::NodeProperties,
-    platform: model::PlatformCapability,
-    limits: &Limits,
-) -> Result<Payload, WireError> {
-    require(platform != ManagedInstances, "MANAGED_INSTANCES does not support MNP jobs")?;
-    require(platform != Fargate, "FARGATE does not support MNP jobs")?;
-    let (given, nodes) = nodes::nodes(given, limits)?;
-    let is_eks = nodes.ranges.iter().any(|range| range.task.kind == TaskKind::Eks);
-    let orchestration = if is_eks { model::OrchestrationType::Eks } else { model::OrchestrationType::Ecs };
-    let echo = model::JobDefinition {
-        container_orchestration_type: Some(orchestration),
-        node_properties: Some(given),
-        ..Default::default()
-    };
-    Ok(Payload { nodes: Some(Box::new(nodes)), echo, ..Payload::default() })
-}
-
 fn document(value: &impl serde::Serialize) -> Result<Document, WireError> {
     Ok(Document::new(serde_json::to_string(value).map_err(WireError::server)?))
-}
-
-/// The one platform that the definition is for.
-fn platform(given: &[model::PlatformCapability]) -> Result<model::PlatformCapability, WireError> {
-    match given {
-        [] => Ok(Ec2),
-        [platform] => Ok(*platform),
-        _ => Err(WireError::invalid("A job definition can have one platformCapabilities value only.")),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use fornada_core::container::Requirements;
+    use fornada_core::container::{ContainerTemplate, Requirements};
     use serde_json::{Value, json};
 
     fn registered(request: Value) -> Result<JobDefinition, String> {

@@ -131,3 +131,114 @@ fn range(given: model::NodeRangeProperty) -> Result<(model::NodeRangeProperty, T
 fn namespace(range: &model::NodeRangeProperty) -> Option<&str> {
     range.eks_properties.as_ref()?.pod_properties.as_ref()?.metadata.as_ref()?.namespace.as_deref()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn container() -> Value {
+        json!({ "image": "x", "vcpus": 1, "memory": 4 })
+    }
+
+    fn outcome(main: i32, count: i32, ranges: Value) -> Result<NodesTemplate, String> {
+        let given = json!({ "mainNode": main, "numNodes": count, "nodeRangeProperties": ranges });
+        let limits = Limits { nodes: 10, ..Limits::default() };
+        let read = nodes(serde_json::from_value(given).unwrap(), &limits);
+        read.map(|(_, template)| template).map_err(|error| error.message)
+    }
+
+    fn ranges(targets: &[&str]) -> Value {
+        targets.iter().map(|target| json!({ "targetNodes": target, "container": container() })).collect()
+    }
+
+    #[test]
+    fn target_nodes_in_every_notation() {
+        for (targets, want) in [
+            (&["0:3"][..], [0, 0, 0, 0]),
+            (&["0", "1:"], [0, 1, 1, 1]),
+            (&[":1", "2:3"], [0, 0, 1, 1]),
+            (&[":", "1:2"], [0, 1, 1, 0]),
+            (&["1:2", "0:"], [1, 0, 0, 1]),
+        ] {
+            let template = outcome(0, 4, ranges(targets)).unwrap();
+            let found = [0, 1, 2, 3].map(|node| template.range_of(node, 4).unwrap());
+            assert_eq!(found, want, "{targets:?}");
+        }
+    }
+
+    #[test]
+    fn nodes_that_are_refused() {
+        let one = |changes: Value| {
+            let mut range = json!({ "targetNodes": "0:" });
+            range.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+            json!([range])
+        };
+        let needs = json!([{ "type": "VCPU", "value": "1" }, { "type": "MEMORY", "value": "4" }]);
+        let ecs = json!({ "taskProperties": [{ "containers": [{ "image": "x", "resourceRequirements": needs }] }] });
+        let pod = |namespace: &str| {
+            let limits = json!({ "cpu": "1", "memory": "64Mi" });
+            let containers = json!([{ "image": "x", "resources": { "limits": limits } }]);
+            json!({ "podProperties": { "containers": containers, "metadata": { "namespace": namespace } } })
+        };
+        let two = |first: (&str, Value), second: (&str, Value)| json!([{ "targetNodes": "0", first.0: first.1 }, { "targetNodes": "1:", second.0: second.1 }]);
+        let six = ranges(&["0", "1", "2", "3", "4", "5"]);
+        let out_of_range = "targetNodes 0:4 is out of range, must be ascending and less than numNodes.";
+        let descending = "targetNodes 2:1 is out of range, must be ascending and less than numNodes.";
+        let cases = [
+            (0, 0, ranges(&["0:"]), "Number of nodes must be between 1 and 10."),
+            (0, 11, ranges(&["0:"]), "Number of nodes must be between 1 and 10."),
+            (4, 4, ranges(&["0:"]), "Main node index is out of range, must be less than numNodes."),
+            (-1, 4, ranges(&["0:"]), "Main node index is out of range, must be less than numNodes."),
+            (0, 6, six, "Maximum allowed size of node range properties is 5"),
+            (0, 4, json!([]), "Node range properties of multinode job is required."),
+            (0, 4, ranges(&["0-3"]), "targetNodes should contain only digits."),
+            (0, 4, ranges(&[""]), "targetNodes should contain only digits."),
+            (0, 4, ranges(&["0:4"]), out_of_range),
+            (0, 4, ranges(&["0:", "2:1"]), descending),
+            (0, 4, ranges(&["0:1", "3"]), "Node ranges must cover all nodes: node 2 is in none of them."),
+            (0, 4, one(json!({})), "Must specify container for node range 0:"),
+            (
+                0,
+                4,
+                one(json!({ "container": container(), "ecsProperties": ecs })),
+                "NodeRangeProperties can not use both ecsProperties and container fields",
+            ),
+            (
+                0,
+                4,
+                one(json!({ "container": container(), "eksProperties": pod("a") })),
+                "NodeRangeProperties can not use eksProperties with ecsProperties or container fields",
+            ),
+            (
+                0,
+                4,
+                one(json!({ "container": container(), "instanceTypes": ["p4d.24xlarge"] })),
+                "Using instanceTypes with nodeRangeProperty is only allowed for ecsProperties jobs.",
+            ),
+            (
+                0,
+                4,
+                one(json!({ "ecsProperties": ecs, "instanceTypes": ["a", "b"] })),
+                "instanceTypes of a node range can have at most one element.",
+            ),
+            (0, 4, one(json!({ "container": { "image": "x" } })), "vCPU is required."),
+            (
+                0,
+                4,
+                two(("container", container()), ("eksProperties", pod("a"))),
+                "Node ranges can not mix eksProperties with container or ecsProperties.",
+            ),
+            (
+                0,
+                4,
+                two(("eksProperties", pod("a")), ("eksProperties", pod("b"))),
+                "The namespace of eksProperties must be the same in all node ranges.",
+            ),
+        ];
+        for (main, count, ranges, want) in cases {
+            assert_eq!(outcome(main, count, ranges.clone()).map(drop), Err(want.into()), "{ranges}");
+        }
+        assert!(outcome(0, 4, one(json!({ "ecsProperties": ecs, "instanceTypes": ["a"] }))).is_ok());
+    }
+}

@@ -193,3 +193,83 @@ fn is_label(text: &str) -> bool {
 fn is_dns_label(text: &str) -> bool {
     is_label(text) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    #[test]
+    fn what_pods_share() {
+        let outcome = |members: &Value| {
+            let mut pod = json!({ "containers": [{ "image": "x" }] });
+            pod.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+            check(&serde_json::from_value(pod).unwrap()).map_err(|error| error.message)
+        };
+        let volume = |kind: Value| {
+            let mut volume = json!({ "name": "v" });
+            volume.as_object_mut().unwrap().extend(kind.as_object().unwrap().clone());
+            json!({ "volumes": [volume] })
+        };
+        let label = |key: &str, value: &str| json!({ "metadata": { "labels": { key: value } } });
+        let namespace = |name: &str| json!({ "metadata": { "namespace": name } });
+        for good in [
+            json!({ "dnsPolicy": "ClusterFirstWithHostNet", "securityContext": { "runAsUser": 1000, "fsGroup": 0 } }),
+            volume(json!({ "emptyDir": { "medium": "Memory", "sizeLimit": "64Mi" } })),
+            volume(json!({ "hostPath": { "path": "/data" } })),
+            label("example.com/team", "a-b"),
+            label("team", ""),
+            namespace("jobs-1"),
+        ] {
+            assert_eq!(outcome(&good), Ok(()), "{good}");
+        }
+        let reserved = "cannot contain terms from the Kubernetes reserved namespaces.";
+        let system = "kubernetesNamespace cannot be a reserved Kubernetes system namespace.";
+        for (pod, want) in [
+            (volume(json!({ "emptyDir": { "sizeLimit": "64" } })), "Invalid empty dir size limit."),
+            (
+                volume(json!({ "emptyDir": { "medium": "Disk" } })),
+                "medium of emptyDir must be empty or Memory.",
+            ),
+            (
+                volume(json!({ "emptyDir": {}, "hostPath": {} })),
+                "When the volume parameter is specified, only one volume configuration type should be used.",
+            ),
+            (
+                json!({ "containers": [{ "image": "x", "volumeMounts": [{ "name": "v", "mountPath": "/v" }] }] }),
+                "name 'v' of a volume mount must name a volume.",
+            ),
+            (label("-a", "b"), "The name -a of the pod label key does not match a valid pattern."),
+            (
+                label("app.kubernetes.io/name", "b"),
+                &format!("The prefix app.kubernetes.io of the pod label key {reserved}"),
+            ),
+            (
+                json!({ "metadata": { "annotations": { "k8s.io/x": "b" } } }),
+                &format!("The prefix k8s.io of the pod annotation key {reserved}"),
+            ),
+            (label("a", "-"), "The value - of the pod label a does not match a valid pattern."),
+            (namespace("kube-system"), system),
+            (namespace("default"), "kubernetesNamespace cannot be the default Kubernetes namespace."),
+            (namespace("A"), "kubernetesNamespace must be a valid Kubernetes namespace."),
+            (
+                json!({ "securityContext": { "runAsUser": -1 } }),
+                "runAsUser must be between 0 and 2147483647.",
+            ),
+        ] {
+            assert_eq!(outcome(&pod), Err(want.to_owned()), "{pod}");
+        }
+    }
+
+    #[test]
+    fn security_of_a_container() {
+        let outcome =
+            |context: Value| check_container_security(&serde_json::from_value(context).unwrap()).is_ok();
+        assert!(outcome(json!({ "privileged": true, "capabilities": { "add": ["NET_ADMIN"] } })));
+        assert!(outcome(json!({ "seccompProfile": { "type": "Localhost", "localhostProfile": "p" } })));
+        assert!(!outcome(json!({ "seccompProfile": { "type": "Localhost" } })));
+        assert!(!outcome(json!({ "seccompProfile": { "type": "Unconfined", "localhostProfile": "p" } })));
+        assert!(!outcome(json!({ "runAsGroup": 2_147_483_648_i64 })));
+        assert!(!outcome(json!({ "capabilities": { "drop": vec!["ALL"; 65] } })));
+    }
+}

@@ -191,3 +191,117 @@ fn of_nodes(given: model::NodeOverrides) -> Result<NodeOverrides, WireError> {
     }
     Ok(NodeOverrides { num_nodes, ranges })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fornada_core::container::Requirements;
+    use serde_json::{Value, json};
+
+    fn read(request: &Value) -> Result<Read, String> {
+        let member = |name: &str| request[name].clone();
+        let given = Given {
+            container: serde_json::from_value(member("containerOverrides")).unwrap(),
+            ecs: serde_json::from_value(member("ecsPropertiesOverride")).unwrap(),
+            eks: serde_json::from_value(member("eksPropertiesOverride")).unwrap(),
+            nodes: serde_json::from_value(member("nodeOverrides")).unwrap(),
+        };
+        given.read().map_err(|error| error.message)
+    }
+
+    fn task(containers: Value) -> Value {
+        json!({ "ecsPropertiesOverride": { "taskProperties": [{ "containers": containers }] } })
+    }
+
+    fn pod(containers: Value) -> Value {
+        json!({ "eksPropertiesOverride": { "podProperties": { "containers": containers } } })
+    }
+
+    fn range(members: Value) -> Value {
+        let mut range = json!({ "targetNodes": "0:" });
+        range.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+        range
+    }
+
+    fn nodes(ranges: Value) -> Value {
+        json!({ "nodeOverrides": { "numNodes": 2, "nodePropertyOverrides": ranges } })
+    }
+
+    #[test]
+    fn each_kind_becomes_changes_of_containers() {
+        let cpu = json!([{ "type": "VCPU", "value": "2" }]);
+        let Read { overrides, document, .. } =
+            read(&task(json!([{ "name": "a", "command": ["x"], "resourceRequirements": cpu }]))).unwrap();
+        let Overrides::Ecs(given) = overrides else { panic!("not a task") };
+        let want = ContainerOverrides {
+            name: Some("a".into()),
+            command: Some(vec!["x".into()]),
+            requirements: Requirements { milli_vcpus: Some(2000), ..Requirements::default() },
+            ..ContainerOverrides::default()
+        };
+        assert_eq!((given, document), (vec![want], None));
+
+        let Read { overrides, document, .. } =
+            read(&pod(json!([{ "image": "y", "command": ["sh"], "args": ["-c"] }]))).unwrap();
+        let Overrides::Eks(given) = overrides else { panic!("not a pod") };
+        assert_eq!(given[0].entry_point.as_deref(), Some(&["sh".into()][..]));
+        assert_eq!(given[0].command.as_deref(), Some(&["-c".into()][..]));
+        assert_eq!((given[0].image.as_deref(), document.is_some()), (Some("y"), true));
+
+        let one = range(json!({ "containerOverrides": { "vcpus": 3, "command": [] } }));
+        let Read { overrides, legacy, .. } = read(&nodes(json!([one]))).unwrap();
+        let Overrides::Nodes(given) = overrides else { panic!("not nodes") };
+        assert_eq!((given.num_nodes, &*given.ranges[0].0, legacy), (Some(2), "0:", true));
+        assert_eq!(given.ranges[0].1[0].requirements.milli_vcpus, Some(3000));
+        assert_eq!(given.ranges[0].1[0].command, None, "an empty list is what SDKs send for nothing");
+
+        for nothing in [json!({}), json!({ "containerOverrides": {}, "nodeOverrides": {} })] {
+            assert!(matches!(read(&nothing).unwrap().overrides, Overrides::None), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn overrides_that_are_refused() {
+        let some = json!({ "command": ["x"] });
+        let both = range(json!({ "containerOverrides": some, "eksPropertiesOverride": {} }));
+        for (request, want) in [
+            (
+                json!({ "containerOverrides": some, "nodeOverrides": { "numNodes": 2 } }),
+                "Only one of containerOverrides, ecsPropertiesOverride",
+            ),
+            (
+                task(json!([{ "name": "a" }, { "name": "a" }])),
+                "The container a is overridden more than once.",
+            ),
+            (task(json!([{ "command": [""] }])), "An element of the command override must not be empty."),
+            (
+                json!({ "ecsPropertiesOverride": { "taskProperties": [{}, {}] } }),
+                "taskProperties of ecsPropertiesOverride can have at most one element.",
+            ),
+            (pod(json!([{ "image": "a b" }])), "Container image can have"),
+            (
+                pod(json!([{ "resources": { "limits": { "cpu": "0.1" } } }])),
+                "cpu of a container must be a multiple of 0.25, got 0.1.",
+            ),
+            (nodes(json!([both])), "Only one kind of override can be used for the nodes 0:."),
+            (
+                nodes(json!([range(json!({})), range(json!({}))])),
+                "The nodes 0: are overridden more than once.",
+            ),
+            (
+                nodes(json!([range(json!({ "instanceTypes": ["a", "b"] }))])),
+                "instanceTypes of a node override can have at most one element.",
+            ),
+        ] {
+            let fault = read(&request).map(drop).unwrap_err();
+            assert!(fault.starts_with(want), "{request}: {fault}");
+        }
+    }
+
+    #[test]
+    fn long_overrides_are_noted() {
+        let long = |length: usize| json!({ "containerOverrides": { "command": ["x".repeat(length)] } });
+        assert_eq!(read(&long(8000)).unwrap().too_long, None);
+        assert_eq!(read(&long(8192)).unwrap().too_long.as_deref(), Some(TOO_LONG));
+    }
+}
