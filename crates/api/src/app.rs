@@ -10,6 +10,7 @@ use fornada_engine::port::store::JobIndex;
 
 use crate::access_keys::AccessKeys;
 use crate::error::WireError;
+use crate::limits::Limits;
 
 /// Whether signatures are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +37,12 @@ pub struct App {
     pub region: String,
     /// Account of requests without a key, under [`Auth::None`].
     pub account_id: String,
-    /// Requests that go beyond the AWS API are refused as AWS refuses them.
-    pub strict: bool,
     /// Time for checking signatures.
     pub clock: Box<dyn Clock + Sync>,
+    /// How much one request may ask for.
+    pub limits: Limits,
+    /// What goes beyond AWS Batch is refused as AWS Batch would refuse it.
+    pub strict: bool,
 }
 
 /// One call: the server, and on whose behalf.

@@ -165,6 +165,28 @@ impl From<Refusal> for WireError {
                 "The total quantity of {arn} is {total}: it can neither fall below 0 nor exceed {}.",
                 fornada_core::resource::consumable_resource::TOTAL_MAX
             )),
+            Refusal::WrongOverrides { member } => {
+                WireError::invalid(format!("{member} can not be used with this kind of job definition"))
+            }
+            Refusal::NoSuchContainer { name } => WireError::invalid(match name.is_empty() {
+                true => {
+                    "A container override must name one of the containers of the job definition".to_owned()
+                }
+                false => format!("The job definition has no container {name} to override"),
+            }),
+            Refusal::NodeTargets { target } => WireError::invalid(format!(
+                "NodeOverride targets should match job definition. Non matching targets - {target}"
+            )),
+            Refusal::BadNumNodes { num_nodes, is_open: true } => WireError::invalid(format!(
+                "numNodes {num_nodes} must be more than the main node and the first node of every node range of the job \
+                 definition"
+            )),
+            Refusal::BadNumNodes { num_nodes, is_open: false } => WireError::invalid(format!(
+                "numNodes {num_nodes} needs a job definition with a node range that has no upper bound"
+            )),
+            Refusal::ArrayOfNodes => {
+                WireError::invalid("A job with a multinode job definition can not be an array job")
+            }
             Refusal::TooManyTags => WireError::client("A resource can have at most 50 tags"),
             Refusal::NotTaggable { arn } => {
                 WireError::client(format!("{arn} cannot be tagged: tag the parent job instead"))

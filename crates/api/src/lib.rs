@@ -12,6 +12,7 @@ pub mod batch;
 pub mod defaults;
 pub mod error;
 pub mod front;
+pub mod limits;
 pub mod logs;
 mod metrics;
 pub mod server;

@@ -8,6 +8,7 @@ use axum::Router;
 use axum::body::Body;
 use fornada_api::access_keys::AccessKeys;
 use fornada_api::app::{App, Auth};
+use fornada_api::limits::Limits;
 use fornada_api::{defaults, front};
 use fornada_core::arn::Scope;
 use fornada_core::attempt::Action;
@@ -86,8 +87,9 @@ async fn server(auth: Auth) -> Router {
         auth,
         region: "us-east-1".into(),
         account_id: "000000000000".into(),
-        strict: false,
         clock: Box::new(SystemClock),
+        limits: Limits::default(),
+        strict: false,
     });
     defaults::create(&app, true).await.unwrap();
     front::router(app)

@@ -160,7 +160,8 @@ impl Task<'_> {
         }
     }
 
-    fn overrides_of<'o>(
+    /// What the overrides change of one of its containers.
+    pub fn overrides_of<'o>(
         &self,
         template: &ContainerTemplate,
         overrides: &'o [ContainerOverrides],

@@ -5,13 +5,14 @@ mod common;
 use fornada_core::container::{ContainerOverrides, ContainerTemplate};
 use fornada_core::id::JobId;
 use fornada_core::job::JobStatus::{Failed, Pending, Runnable, Running, Starting, Succeeded};
-use fornada_core::job::submit::{NodeOverrides, Overrides};
+use fornada_core::job::workload::{NodeOverrides, Overrides, RangeOverrides};
 use fornada_core::job::{JobStatus, stop::TIMED_OUT};
 use fornada_core::refusal::Refusal;
+use fornada_core::resource::consumable_resource::Consumable;
 use fornada_core::resource::job_definition::JobDefinition;
 use fornada_core::task::{NodeRange, TaskTemplate};
 
-use common::build::{Submit, container, multinode};
+use common::build::{Submit, consumable_arn, container, multinode, tags};
 use common::{Lost, World, job, scope};
 
 const MAIN: u32 = 1;
@@ -226,11 +227,29 @@ fn ranges_and_overrides() {
             ..ContainerOverrides::default()
         };
         nodes().with(|s| {
-            s.overrides =
-                Overrides::Nodes(NodeOverrides { num_nodes, ranges: vec![(target.into(), vec![given])] });
+            s.overrides = Overrides::Nodes(NodeOverrides {
+                num_nodes,
+                ranges: vec![RangeOverrides {
+                    target: target.into(),
+                    containers: vec![given],
+                    consumables: Some(vec![Consumable { arn: consumable_arn("licence"), quantity: 2 }]),
+                }],
+            });
         })
     };
+    world
+        .turn(|turn| turn.create_consumable_resource(consumable_arn("licence"), true, 15, tags([])))
+        .expect("a new name");
     let gang = world.submit(overrides(Some(7), "1:"));
+    let needs = world.state.job(gang.job).expect("it exists").consumables.clone();
+    assert_eq!(
+        needs,
+        Some(vec![Consumable { arn: consumable_arn("licence"), quantity: 8 }]),
+        "four nodes, two each"
+    );
+    let waits = world.submit(overrides(Some(7), "1:"));
+    assert_eq!(world.status(waits), Runnable, "seven licences are left");
+    world.terminate(waits, "no");
     world.start(node(gang, 0));
     let commands: Vec<String> =
         (0..7).map(|n| world.machine.launched(node(gang, n)).containers[0].command[0].to_string()).collect();

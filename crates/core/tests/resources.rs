@@ -5,7 +5,7 @@ mod common;
 use fornada_core::arn::Scope;
 use fornada_core::container::ContainerOverrides;
 use fornada_core::job::JobStatus::{Failed, Runnable, Running};
-use fornada_core::job::submit::Overrides;
+use fornada_core::job::workload::Overrides;
 use fornada_core::refusal::{Refusal, Undeletable};
 use fornada_core::resource::Status;
 use fornada_core::resource::job_queue::QUEUE_DELETED;

@@ -1,4 +1,5 @@
-//! Where the service does otherwise than its model says. Each entry has its reason; each must still match something.
+//! Where the service does otherwise than its model says, or Fornada more. Each entry has its reason; each must still match
+//! something.
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -11,8 +12,10 @@ enum Override {
     IgnoreCase { shape: &'static str },
     /// `pattern` uses what regex-lite cannot express; `matcher` replaces it. Errors still quote `pattern`.
     Matcher { shape: &'static str, pattern: &'static str, matcher: &'static str },
+    /// The enum has one value more, beyond AWS.
+    Value { shape: &'static str, value: &'static str },
 }
-use Override::{IgnoreCase, Matcher, Optional};
+use Override::{IgnoreCase, Matcher, Optional, Value};
 
 fn of(service: &str) -> &'static [Override] {
     match service {
@@ -22,6 +25,8 @@ fn of(service: &str) -> &'static [Override] {
             Optional { shape: "DescribeServiceJobResponse", member: "startedAt" },
             // The API reference says so of EvaluateOnExit's `action`.
             IgnoreCase { shape: "RetryAction" },
+            // Fornada's own: a dependency that is met when the other job has ended, well or badly.
+            Value { shape: "ArrayJobDependency", value: "AFTER_ANY" },
         ],
         "logs" => &[
             // Unicode classes (letters, separators, numbers): every character outside ASCII passes instead, which
@@ -57,6 +62,12 @@ pub(crate) fn apply(service: &str, model: &mut Model) -> Result<()> {
                     "override of {shape}: the pattern has changed"
                 );
                 text.matcher = Some(matcher.to_owned());
+            }
+            Value { shape, value } => {
+                let values = text(model, shape)?.values.as_mut();
+                let values = values.with_context(|| format!("override of {shape}: not an enum"))?;
+                ensure!(!values.iter().any(|v| v == value), "override of {shape}: {value} is in the model");
+                values.push(value.to_owned());
             }
         }
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use fornada_core::arn::{Arn, Scope};
-use fornada_core::id::JobId;
+use fornada_core::id::{JobId, Member};
 use fornada_core::job::Job;
 use fornada_core::refusal::Refusal;
 use fornada_core::resource::consumable_resource::{Change, Consumable, ConsumableResource};

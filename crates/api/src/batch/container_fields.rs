@@ -1,14 +1,17 @@
 //! Members that a container has in a job definition and again in the overrides of a submission.
 //!
-//! Source: AWS Batch API reference, KeyValuePair, ResourceRequirement.
+//! Source: AWS Batch API reference, KeyValuePair, ResourceRequirement, Secret, ContainerProperties (image).
 
 use fornada_core::container::{BadSize, Requirements};
 use fornada_core::quantity::Resources;
 use fornada_core::text::Text;
 use fornada_model::batch as model;
 
+use super::require::require;
 use crate::error::WireError;
 
+/// Characters of an image reference.
+const IMAGE_MAX: usize = 255;
 /// Names that begin so are the service's own.
 const RESERVED: &str = "AWS_BATCH";
 /// The least that a container may have.
@@ -16,17 +19,80 @@ const MEMORY_MIB_MIN: u64 = 4;
 /// The least that any platform offers; EC2 asks for more.
 const MILLI_VCPUS_MIN: u64 = 250;
 
+/// What the service takes for an image reference.
+pub(super) fn check_image(image: &str) -> Result<(), WireError> {
+    require(!image.is_empty(), "Container image is required.")?;
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_:./#@".contains(&b);
+    require(
+        image.len() <= IMAGE_MAX && image.bytes().all(allowed),
+        "Container image can have up to 255 letters, digits, hyphens, underscores, colons, periods, slashes, number \
+         and at signs.",
+    )
+}
+
+/// Elements of a command as they are.
+pub(super) fn texts(given: &Option<Vec<String>>) -> Vec<Text> {
+    given.iter().flatten().map(|element| element.as_str().into()).collect()
+}
+
+/// A command that replaces another: without empty elements. An empty list is what SDKs send for "not given".
+pub(super) fn command_override(given: &Option<Vec<String>>) -> Result<Option<Vec<Text>>, WireError> {
+    require(
+        !given.iter().flatten().any(String::is_empty),
+        "An element of the command override must not be empty.",
+    )?;
+    Ok(Some(texts(given)).filter(|command| !command.is_empty()))
+}
+
+/// Variables whose values are kept elsewhere: name and `valueFrom`, in the order given.
+pub(super) fn secrets(given: &Option<Vec<model::Secret>>) -> Result<Option<Vec<(Text, Text)>>, WireError> {
+    let secret = |model::Secret { name, value_from }: &model::Secret| {
+        require(!name.is_empty(), "Secret name is required.")?;
+        check_variable_name(name)?;
+        if !is_secret_reference(value_from) {
+            return Err(WireError::invalid(format!(
+                "valueFrom of secret {name} must be the ARN of a Secrets Manager secret, or the ARN or name of an SSM \
+                 parameter."
+            )));
+        }
+        Ok((name.as_str().into(), value_from.as_str().into()))
+    };
+    let secrets: Vec<_> = given.iter().flatten().map(secret).collect::<Result<_, _>>()?;
+    Ok(Some(secrets).filter(|secrets| !secrets.is_empty()))
+}
+
+fn is_secret_reference(value_from: &str) -> bool {
+    let Some(arn) = value_from.strip_prefix("arn:") else {
+        let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.-/".contains(&b);
+        return !value_from.is_empty() && value_from.bytes().all(allowed);
+    };
+    // partition, service, region, account, resource
+    let parts: Vec<&str> = arn.splitn(5, ':').collect();
+    match parts.as_slice() {
+        [_, "secretsmanager", _, _, resource] => {
+            resource.strip_prefix("secret:").is_some_and(|s| !s.is_empty())
+        }
+        [_, "ssm", _, _, resource] => resource.strip_prefix("parameter/").is_some_and(|s| !s.is_empty()),
+        _ => false,
+    }
+}
+
+fn check_variable_name(name: &str) -> Result<(), WireError> {
+    if name.starts_with(RESERVED) {
+        return Err(WireError::invalid(format!(
+            "Environment variable names must not begin with {RESERVED}, which is reserved: {name}."
+        )));
+    }
+    Ok(())
+}
+
 /// Variables in the order given; one without a value is empty.
 pub(super) fn environment(given: &Option<Vec<model::KeyValuePair>>) -> Result<Vec<(Text, Text)>, WireError> {
     let variable = |pair: &model::KeyValuePair| {
         let model::KeyValuePair { name, value } = pair;
         let name = name.as_deref().filter(|name| !name.is_empty());
         let name = name.ok_or_else(|| WireError::invalid("Environment variable name is required."))?;
-        if name.starts_with(RESERVED) {
-            return Err(WireError::invalid(format!(
-                "Environment variable names must not begin with {RESERVED}, which is reserved: {name}."
-            )));
-        }
+        check_variable_name(name)?;
         Ok((name.into(), value.as_deref().unwrap_or_default().into()))
     };
     given.iter().flatten().map(variable).collect()
@@ -63,6 +129,12 @@ pub(super) fn requirements(
     let legacy = |given: Option<i32>| given.map(|n| u64::try_from(n).unwrap_or(0));
     asked.milli_vcpus = asked.milli_vcpus.or(legacy(vcpus).map(|n| n * 1000));
     asked.memory_mib = asked.memory_mib.or(legacy(memory));
+    check_least(&asked)?;
+    Ok(asked)
+}
+
+/// Nobody gets less than the least.
+pub(super) fn check_least(asked: &Requirements) -> Result<(), WireError> {
     if let Some(milli_vcpus) = asked.milli_vcpus.filter(|n| *n < MILLI_VCPUS_MIN) {
         let resources = Resources { milli_vcpus, ..Resources::default() };
         return Err(bad_size(BadSize::TooFewVcpus, &resources));
@@ -72,7 +144,7 @@ pub(super) fn requirements(
             "Memory must be at least {MEMORY_MIB_MIN} Mib, got {mib} Mib."
         )));
     }
-    Ok(asked)
+    Ok(())
 }
 
 /// In the service's words.
@@ -94,12 +166,12 @@ pub(super) fn vcpus(milli_vcpus: u64) -> String {
 }
 
 /// Digits only: no sign, no space.
-fn whole(value: &str) -> Option<u32> {
+pub(super) fn whole(value: &str) -> Option<u32> {
     value.bytes().all(|b| b.is_ascii_digit()).then(|| value.parse().ok())?
 }
 
 /// A decimal number, with at most three digits behind the point.
-fn milli_vcpus(value: &str) -> Option<u64> {
+pub(super) fn milli_vcpus(value: &str) -> Option<u64> {
     let (units, fraction) = value.split_once('.').unwrap_or((value, "0"));
     if fraction.is_empty() || fraction.len() > 3 {
         return None;
@@ -161,5 +233,27 @@ mod tests {
         for nameless in [None, Some("")] {
             assert_eq!(given(nameless).unwrap_err().message, "Environment variable name is required.");
         }
+    }
+
+    #[test]
+    fn secrets_refer_to_a_secret_or_parameter() {
+        let given = |name: &str, value_from: &str| {
+            secrets(&Some(vec![model::Secret { name: name.into(), value_from: value_from.into() }]))
+        };
+        for good in [
+            "arn:aws:secretsmanager:eu-west-1:000000000000:secret:db-AbCdEf:password::",
+            "arn:aws-cn:ssm:eu-west-1:000000000000:parameter/db/password",
+            "/db/password",
+            "db.password",
+        ] {
+            assert_eq!(given("DB", good).unwrap(), Some(vec![("DB".into(), good.into())]));
+        }
+        for bad in ["", "a b", "arn:aws:s3:::bucket", "arn:aws:ssm:eu-west-1:000000000000:parameter/", "arn:"]
+        {
+            let fault = given("DB", bad).unwrap_err().message;
+            assert!(fault.starts_with("valueFrom of secret DB must be"), "{bad}: {fault}");
+        }
+        assert!(given("", "x").is_err() && given("AWS_BATCH_X", "x").is_err());
+        assert_eq!(secrets(&Some(vec![])).unwrap(), None);
     }
 }

@@ -1,6 +1,6 @@
-//! ListJobs: the jobs of a queue, newest first, or the children of an array, by index.
+//! ListJobs: the jobs of a queue, newest first, or the children of an array or the nodes of a multi-node job, by index.
 //!
-//! A queue is searched in the store, by index; an array in memory, where its children are. Beyond AWS, several filters can
+//! A queue is searched in the store, by index; children and nodes in memory, where they are. Beyond AWS, several filters can
 //! be combined, and there are filters by status and by tag ([`conditions`]).
 //!
 //! Source: AWS Batch API reference, ListJobs.
@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use fornada_core::arn::Scope;
-use fornada_core::id::{JobId, Uuid};
+use fornada_core::id::{JobId, Member, Uuid};
 use fornada_core::job::array::StatusCounts;
 use fornada_core::job::{Execution, Job, JobStatus};
 use fornada_core::state::State;
@@ -21,11 +21,6 @@ use super::describe_jobs::status_summary;
 use super::{paging, wire_status};
 use crate::app::Call;
 use crate::error::WireError;
-
-/// Largest page with a status, or with nothing.
-const PAGE_MAX: usize = 1000;
-/// Largest page with filters.
-const FILTERED_PAGE_MAX: usize = 100;
 
 pub(super) async fn list_jobs(
     call: &Call,
@@ -42,32 +37,21 @@ pub(super) async fn list_jobs(
     } = request;
     let status = job_status.map(core_status);
     let filters = filters.unwrap_or_default();
+    let limits = &call.app.limits;
     match (job_queue, array_job_id, multi_node_job_id) {
         (Some(queue), None, None) => {
             let question = ("queue", call.scope.clone(), queue.clone(), status, format!("{filters:?}"));
-            let page_max = if filters.is_empty() { PAGE_MAX } else { FILTERED_PAGE_MAX };
+            let page_max = if filters.is_empty() { limits.list_jobs } else { limits.list_jobs_filtered };
             let page = Page {
-                size: paging::page_size(max_results, page_max)?,
+                size: paging::page_size(max_results, page_max as usize)?,
                 from: paging::position(next_token.as_deref(), &question)?,
             };
             let (jobs, next) = of_queue(call, &queue, status, filters, page).await?;
             let next_token = next.map(|sequence| paging::token(sequence, &question));
             Ok(model::ListJobsResponse { job_summary_list: jobs, next_token })
         }
-        (None, Some(array), None) => {
-            let question = ("array", call.scope.clone(), array.clone(), status);
-            let page = Page {
-                size: paging::page_size(max_results, PAGE_MAX)?,
-                from: paging::position(next_token.as_deref(), &question)?,
-            };
-            let (scope, status) = (call.scope.clone(), status.unwrap_or(JobStatus::Running));
-            let read = move |state: &State| of_array(state, &scope, &array, status, &page);
-            let (jobs, next) = call.app.engine.read(read).await?;
-            let next_token = next.map(|index| paging::token(index, &question));
-            Ok(model::ListJobsResponse { job_summary_list: jobs, next_token })
-        }
-        // Multi-node jobs cannot be submitted yet, so nothing has nodes.
-        (None, None, Some(_)) => Ok(model::ListJobsResponse::default()),
+        (None, Some(array), None) => members_of(call, "array", array, status, max_results, next_token).await,
+        (None, None, Some(nodes)) => members_of(call, "nodes", nodes, status, max_results, next_token).await,
         _ => Err(WireError::invalid(
             "Exactly one of jobQueue, arrayJobId and multiNodeJobId must be specified.",
         )),
@@ -77,6 +61,36 @@ pub(super) async fn list_jobs(
 struct Page {
     size: usize,
     from: Option<u64>,
+}
+
+/// A page of children, or of nodes, in one status.
+async fn members_of(
+    call: &Call,
+    kind: &'static str,
+    parent: String,
+    status: Option<JobStatus>,
+    max_results: Option<i32>,
+    next_token: Option<String>,
+) -> Result<model::ListJobsResponse, WireError> {
+    let question = (kind, call.scope.clone(), parent.clone(), status);
+    let page = Page {
+        size: paging::page_size(max_results, call.app.limits.list_jobs as usize)?,
+        from: paging::position(next_token.as_deref(), &question)?,
+    };
+    let (scope, status) = (call.scope.clone(), status.unwrap_or(JobStatus::Running));
+    let read = move |state: &State| {
+        let id = parent.parse::<JobId>().ok().filter(|id| id.member == Member::Whole);
+        let parent = id.and_then(|id| state.job(id.job)).filter(|job| scope.owns(&job.queue));
+        let size = parent.and_then(|job| match (kind, &job.array, &job.nodes) {
+            ("array", Some(array), _) => Some(array.size),
+            ("nodes", _, Some(nodes)) => Some(nodes.num_nodes()),
+            _ => None,
+        });
+        parent.zip(size).map(|(parent, size)| members(state, parent, size, status, &page)).unwrap_or_default()
+    };
+    let (jobs, next) = call.app.engine.read(read).await?;
+    let next_token = next.map(|index| paging::token(index, &question));
+    Ok(model::ListJobsResponse { job_summary_list: jobs, next_token })
 }
 
 async fn of_queue(
@@ -110,62 +124,68 @@ async fn of_queue(
     };
     let summaries = jobs.iter().map(|job| {
         let array = job.array.as_ref().map(|array| model::ArrayPropertiesSummary {
-            size: i32::try_from(array.size).ok(),
+            size: wire_number(array.size),
             status_summary: counts.get(&job.id).map(status_summary),
             ..Default::default()
         });
-        summary(job, JobId::whole(job.id), &job.execution, array)
+        let nodes = job.nodes.as_ref().map(|nodes| model::NodePropertiesSummary {
+            num_nodes: wire_number(nodes.num_nodes()),
+            ..Default::default()
+        });
+        let summary = summary(job, JobId::whole(job.id), &job.execution);
+        model::JobSummary { array_properties: array, node_properties: nodes, ..summary }
     });
     Ok((summaries.collect(), next))
 }
 
-/// A page of children in one status, and the index to go on from.
-fn of_array(
+/// A page of the children or nodes of `parent` in one status, and the index to go on from.
+fn members(
     state: &State,
-    scope: &Scope,
-    array_id: &str,
+    parent: &Job,
+    size: u32,
     status: JobStatus,
     page: &Page,
 ) -> (Vec<model::JobSummary>, Option<u64>) {
-    let parent =
-        array_id.parse::<JobId>().ok().and_then(|id| state.job(id.job)).filter(|job| scope.owns(&job.queue));
-    let Some((parent, array)) = parent.and_then(|job| Some((job, job.array.as_ref()?))) else {
-        return Default::default();
-    };
     let start = u32::try_from(page.from.unwrap_or(0)).unwrap_or(u32::MAX);
-    let mut wanted = (start..array.size)
-        .map(|index| JobId::child(parent.id, index))
-        .filter(|&id| state.status_of(id) == Some(status));
-    let children = wanted.by_ref().take(page.size).filter_map(|id| Some((id, state.find(id)?.1)));
-    let summaries = children
-        .map(|(id, child)| {
-            let array = model::ArrayPropertiesSummary { index: index_of(id), ..Default::default() };
-            summary(parent, id, &child, Some(array))
-        })
-        .collect();
-    let next = wanted.next().and_then(index_of).map(i64::from).and_then(|index| u64::try_from(index).ok());
-    (summaries, next)
+    let id = |index| match &parent.nodes {
+        Some(_) => JobId::node(parent.id, index),
+        None => JobId::child(parent.id, index),
+    };
+    let mut wanted = (start..size).filter(|&index| state.status_of(id(index)) == Some(status));
+    let found = wanted.by_ref().take(page.size);
+    let found = found.filter_map(|index| Some((index, state.find(id(index))?.1)));
+    let summaries = found.map(|(index, execution)| {
+        let summary = summary(parent, id(index), &execution);
+        match &parent.nodes {
+            None => {
+                let index = wire_number(index);
+                let array = model::ArrayPropertiesSummary { index, ..Default::default() };
+                model::JobSummary { array_properties: Some(array), ..summary }
+            }
+            Some(nodes) => {
+                let node = model::NodePropertiesSummary {
+                    is_main_node: Some(index == nodes.main_node),
+                    node_index: wire_number(index),
+                    num_nodes: wire_number(nodes.num_nodes()),
+                };
+                model::JobSummary { node_properties: Some(node), ..summary }
+            }
+        }
+    });
+    let summaries = summaries.collect();
+    (summaries, wanted.next().map(u64::from))
 }
 
-fn index_of(id: JobId) -> Option<i32> {
-    match id.member {
-        fornada_core::id::Member::Index(index) => i32::try_from(index).ok(),
-        fornada_core::id::Member::Whole | fornada_core::id::Member::Node(_) => None,
-    }
+fn wire_number(n: u32) -> Option<i32> {
+    i32::try_from(n).ok()
 }
 
-fn summary(
-    job: &Job,
-    id: JobId,
-    execution: &Execution,
-    array_properties: Option<model::ArrayPropertiesSummary>,
-) -> model::JobSummary {
+fn summary(job: &Job, id: JobId, execution: &Execution) -> model::JobSummary {
     let container = execution.last_outcome().map(|outcome| model::ContainerSummary {
         exit_code: outcome.exit_code,
         reason: outcome.reason.clone().map(String::from),
     });
     model::JobSummary {
-        array_properties,
         container,
         created_at: Some(execution.created_at.as_millis()),
         is_cancelled: execution.is_cancelled.then_some(true),

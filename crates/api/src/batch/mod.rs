@@ -4,6 +4,7 @@ pub(crate) mod compute_environments;
 mod consumable_resources;
 pub(crate) mod container_fields;
 mod describe_jobs;
+mod eks_resources;
 mod job_definitions;
 mod job_queue_snapshot;
 pub(crate) mod job_queues;
@@ -30,6 +31,7 @@ use serde_json::Value;
 use crate::app::Call;
 use crate::error::WireError;
 use crate::front::parse;
+use crate::limits::Limits;
 
 /// Routes, decodes, and runs one operation. Sets `operation` as soon as it is known.
 pub(crate) async fn serve(
@@ -49,20 +51,19 @@ pub(crate) async fn serve(
         }
     })?;
     *operation = route.operation.name();
-    check_payload(route.operation, body)?;
+    check_payload(&call.app.limits, route.operation, body)?;
     let mut body = parse(body)?;
     route.bind(query, &mut body).map_err(|error| WireError::client(error.to_string()))?;
     dispatch(call, route.operation, body).await
 }
 
-/// Source: AWS Batch User Guide, service quotas.
-fn check_payload(operation: Operation, body: &Bytes) -> Result<(), WireError> {
+fn check_payload(limits: &Limits, operation: Operation, body: &Bytes) -> Result<(), WireError> {
     let kib = match operation {
-        Operation::RegisterJobDefinition => 24,
-        Operation::SubmitJob => 30,
+        Operation::RegisterJobDefinition => limits.register_job_definition_kib,
+        Operation::SubmitJob => limits.submit_job_kib,
         _ => return Ok(()),
     };
-    if body.len() > kib * 1024 {
+    if body.len() > kib as usize * 1024 {
         let name = operation.name();
         return Err(WireError::invalid(format!("The payload of {name} can have at most {kib} KiB.")));
     }

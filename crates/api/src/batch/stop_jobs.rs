@@ -1,12 +1,13 @@
 //! CancelJob, TerminateJob, and both for many jobs at once: CancelJobs, TerminateJobs.
 //!
 //! Both answer 200 for jobs that have ended, are unknown, or belong to somebody else, and do nothing then: workflow engines
-//! terminate what they are done with, and nobody learns of other tenants' jobs.
+//! terminate what they are done with, and nobody learns of other tenants' jobs. A node of a multi-node job cannot be stopped
+//! alone.
 //!
 //! Source: AWS Batch API reference, CancelJob, TerminateJob, CancelJobs and TerminateJobs.
 
 use fornada_core::arn::Scope;
-use fornada_core::id::JobId;
+use fornada_core::id::{JobId, Member};
 use fornada_core::text::Text;
 use fornada_core::turn::Turn;
 use fornada_model::batch as model;
@@ -45,7 +46,7 @@ pub(super) async fn cancel_jobs(
     let (successful, bad) =
         stop_all(call, jobs, reason, |turn, id, reason| turn.cancel_job(id, reason)).await?;
     let errors = bad.into_iter().map(|job| {
-        let WireError { code, message, .. } = not_a_job_id(&job);
+        let WireError { code, message, .. } = refusal(&job);
         model::CancelJobsErrorDetail { code: code.to_owned(), job, message }
     });
     Ok(model::CancelJobsResponse { errors: errors.collect(), successful })
@@ -59,7 +60,7 @@ pub(super) async fn terminate_jobs(
     let (successful, bad) =
         stop_all(call, jobs, reason, |turn, id, reason| turn.terminate_job(id, reason)).await?;
     let errors = bad.into_iter().map(|job| {
-        let WireError { code, message, .. } = not_a_job_id(&job);
+        let WireError { code, message, .. } = refusal(&job);
         model::TerminateJobsErrorDetail { code: code.to_owned(), job, message }
     });
     Ok(model::TerminateJobsResponse { errors: errors.collect(), successful })
@@ -73,10 +74,13 @@ async fn stop(
 ) -> Result<(), WireError> {
     let reason = checked_reason(reason)?;
     let id: JobId = job_id.parse().map_err(|_| not_a_job_id(job_id))?;
+    if matches!(id.member, Member::Node(_)) {
+        return Err(node_alone(id));
+    }
     stop_ids(call, vec![id], reason, how).await
 }
 
-/// Stops the jobs whose ids are ids, all in one turn; gives back which are, and which are not.
+/// Stops the jobs that can be stopped, all in one turn; gives back which can, and which cannot.
 async fn stop_all(
     call: &Call,
     jobs: Vec<String>,
@@ -87,9 +91,9 @@ async fn stop_all(
     if !(1..=JOBS_MAX).contains(&jobs.len()) {
         return Err(WireError::invalid(format!("The number of jobs must be between 1 and {JOBS_MAX}.")));
     }
-    let ids = jobs.iter().filter_map(|job| job.parse().ok()).collect();
-    stop_ids(call, ids, reason, how).await?;
-    Ok(jobs.into_iter().partition(|job| job.parse::<JobId>().is_ok()))
+    let id = |job: &String| job.parse().ok().filter(|id: &JobId| !matches!(id.member, Member::Node(_)));
+    stop_ids(call, jobs.iter().filter_map(id).collect(), reason, how).await?;
+    Ok(jobs.into_iter().partition(|job| id(job).is_some()))
 }
 
 async fn stop_ids(
@@ -119,8 +123,20 @@ fn checked_reason(reason: String) -> Result<Text, WireError> {
     Ok(reason.into())
 }
 
+/// Why a job of a bulk request was not stopped.
+fn refusal(job: &str) -> WireError {
+    job.parse().map_or_else(|_| not_a_job_id(job), node_alone)
+}
+
 fn not_a_job_id(job: &str) -> WireError {
     WireError::invalid(format!("{job} is not a job id."))
+}
+
+fn node_alone(id: JobId) -> WireError {
+    WireError::client(format!(
+        "{id} is a node of a multi-node parallel job: use the id of its parent, {}.",
+        JobId::whole(id.job)
+    ))
 }
 
 fn is_owned(turn: &Turn<'_>, scope: &Scope, id: JobId) -> bool {

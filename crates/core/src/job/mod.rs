@@ -7,7 +7,7 @@
 //! | what happens | file |
 //! |---|---|
 //! | statuses and legal moves | [`status`] |
-//! | SubmitJob | [`submit`] |
+//! | SubmitJob | [`submit`]; what the job runs: [`workload`] |
 //! | dependencies of jobs on jobs | [`depends_on`] |
 //! | array children | [`array`] |
 //! | nodes of multi-node parallel jobs | [`nodes`] |
@@ -24,6 +24,7 @@ pub mod retry;
 pub mod status;
 pub mod stop;
 pub mod submit;
+pub mod workload;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -270,7 +271,9 @@ impl Execution {
 
     /// How the newest attempt ended; `None` while another one runs.
     pub fn last_outcome(&self) -> Option<&Outcome> {
-        self.attempts.last().filter(|_| self.placement.is_none()).map(|attempt| &attempt.outcome)
+        let runs = matches!(self.status, JobStatus::Starting | JobStatus::Running); // the parent of nodes has no placement
+        let ended = self.attempts.last().filter(|_| self.placement.is_none() && !runs);
+        ended.map(|attempt| &attempt.outcome)
     }
 
     /// The latest time that it tells of.

@@ -8,13 +8,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::arn::{Arn, Scope};
-use crate::container::{self, ContainerOverrides};
 use crate::id::{JobId, Member};
 use crate::job::depends_on::Dependency;
-use crate::job::nodes::{NodeGroup, Nodes};
 use crate::job::retry::RetryStrategy;
+use crate::job::workload::{Overrides, Workload};
 use crate::job::{ArrayProperties, Execution, Fate, Job, Transition};
-use crate::quantity::Resources;
 use crate::record::Key;
 use crate::refusal::Refusal;
 use crate::resource::Status;
@@ -23,7 +21,6 @@ use crate::resource::consumable_resource::Consumable;
 use crate::resource::job_definition::JobDefinition;
 use crate::resource::job_queue::JobQueue;
 use crate::resource::tags::{MAX_TAGS, Tags};
-use crate::task::{Task, TaskKind};
 use crate::text::{Document, Text};
 use crate::turn::Turn;
 
@@ -69,53 +66,6 @@ pub struct Submission {
     pub refused_later: Option<Text>,
 }
 
-/// The overrides of a submission; each kind of definition has its own.
-#[derive(Clone, Debug, Default)]
-pub enum Overrides {
-    /// None are given.
-    #[default]
-    None,
-    /// `containerOverrides`.
-    Container(ContainerOverrides),
-    /// `ecsPropertiesOverride`.
-    Ecs(Vec<ContainerOverrides>),
-    /// `eksPropertiesOverride`.
-    Eks(Vec<ContainerOverrides>),
-    /// `nodeOverrides`.
-    Nodes(NodeOverrides),
-}
-
-/// `nodeOverrides`.
-#[derive(Clone, Debug, Default)]
-pub struct NodeOverrides {
-    /// `numNodes`.
-    pub num_nodes: Option<u32>,
-    /// `nodePropertyOverrides`: target as written, and what changes there.
-    pub ranges: Vec<(Text, Vec<ContainerOverrides>)>,
-}
-
-impl Overrides {
-    /// The member's name on the wire.
-    fn member(&self) -> &'static str {
-        match self {
-            Overrides::None => "none",
-            Overrides::Container(_) => "containerOverrides",
-            Overrides::Ecs(_) => "ecsPropertiesOverride",
-            Overrides::Eks(_) => "eksPropertiesOverride",
-            Overrides::Nodes(_) => "nodeOverrides",
-        }
-    }
-}
-
-/// What a submission makes of a definition.
-struct Workload {
-    resources: Resources,
-    only: Option<ContainerOverrides>,
-    task: Option<Vec<ContainerOverrides>>,
-    nodes: Option<Nodes>,
-    consumables: Option<Vec<Consumable>>,
-}
-
 impl Turn<'_> {
     /// Accepts a job and moves it as far as its dependencies allow.
     ///
@@ -133,7 +83,7 @@ impl Turn<'_> {
         if definition.nodes.is_some() && submission.array_size.is_some() {
             return Err(Refusal::ArrayOfNodes);
         }
-        let workload = workload(&definition, submission.overrides, &parameters)?;
+        let workload = Workload::new(&definition, submission.overrides, &parameters)?;
         let consumables = submission.consumables.or(workload.consumables);
         self.check_consumables(consumables.as_deref())?;
         self.check_dependencies(scope, &submission.depends_on, submission.array_size)?;
@@ -266,111 +216,6 @@ impl Turn<'_> {
             self.examine(job);
         }
     }
-}
-
-/// Merges definition and overrides, and checks what comes out.
-fn workload(
-    definition: &JobDefinition,
-    overrides: Overrides,
-    parameters: &BTreeMap<Text, Text>,
-) -> Result<Workload, Refusal> {
-    let kind = definition.task().map(|task| task.kind);
-    let mut workload = Workload {
-        resources: Resources::default(),
-        only: None,
-        task: None,
-        nodes: None,
-        consumables: definition.consumables.clone(),
-    };
-    match (kind, overrides) {
-        (_, Overrides::None) => {}
-        (Some(TaskKind::Container), Overrides::Container(given)) => workload.only = Some(given),
-        (Some(TaskKind::Ecs), Overrides::Ecs(given)) | (Some(TaskKind::Eks), Overrides::Eks(given)) => {
-            workload.task = Some(given);
-        }
-        (None, Overrides::Nodes(given)) => workload.nodes = Some(nodes(definition, given)?),
-        (_, given) => return Err(Refusal::WrongOverrides { member: given.member() }),
-    }
-    if let Some(task) = definition.task() {
-        let overrides = workload.only.as_ref().map(std::slice::from_ref).or(workload.task.as_deref());
-        workload.resources = check_task(task, overrides.unwrap_or_default(), parameters, definition.fargate)?;
-        return Ok(workload);
-    }
-    let mut nodes = match workload.nodes.take() {
-        Some(nodes) => nodes,
-        None => nodes(definition, NodeOverrides::default())?,
-    };
-    for group in &mut nodes.groups {
-        let task = definition.task_of_range(group.range).expect("groups are made from the ranges");
-        let overrides = nodes.overrides.iter().find(|(range, _)| *range == group.range);
-        let overrides = overrides.map(|(_, given)| given.as_slice()).unwrap_or_default();
-        group.resources = check_task(task, overrides, parameters, definition.fargate)?;
-    }
-    for need in nodes.needs() {
-        workload.resources.reserve(&need);
-    }
-    workload.consumables = consumables_of(definition, &nodes);
-    workload.nodes = Some(nodes);
-    Ok(workload)
-}
-
-/// What all nodes need together; each resource once.
-fn consumables_of(definition: &JobDefinition, nodes: &Nodes) -> Option<Vec<Consumable>> {
-    let mut sum: BTreeMap<Arn, u64> = BTreeMap::new();
-    for group in &nodes.groups {
-        let range = definition.nodes.as_ref().and_then(|nodes| nodes.ranges.get(group.range as usize));
-        for Consumable { arn, quantity } in range.into_iter().flat_map(|range| &range.consumables).flatten() {
-            let total = sum.entry(arn.clone()).or_default();
-            *total = total.saturating_add(quantity.saturating_mul(group.count.into()));
-        }
-    }
-    let sum: Vec<_> = sum.into_iter().map(|(arn, quantity)| Consumable { arn, quantity }).collect();
-    (!sum.is_empty()).then_some(sum)
-}
-
-/// What the task may use, when nothing is wrong with it.
-fn check_task(
-    task: Task<'_>,
-    overrides: &[ContainerOverrides],
-    parameters: &BTreeMap<Text, Text>,
-    fargate: bool,
-) -> Result<Resources, Refusal> {
-    if let Some(stranger) = overrides.iter().find(|given| !task.names(given)) {
-        return Err(Refusal::NoSuchContainer { name: stranger.name.clone().unwrap_or_default() });
-    }
-    task.effective(overrides, parameters)
-        .map_err(|missing| Refusal::MissingParameter { name: missing.name.into() })?;
-    let resources = task.resources(overrides);
-    if !overrides.is_empty() && task.kind == TaskKind::Container {
-        container::check_size(&resources, fargate).map_err(|size| Refusal::BadSize { size, resources })?;
-    }
-    Ok(resources)
-}
-
-/// The nodes of a job: as many as the overrides say, grouped by what they run.
-fn nodes(definition: &JobDefinition, given: NodeOverrides) -> Result<Nodes, Refusal> {
-    let template = definition.nodes.as_ref().expect("a definition without a task has nodes");
-    let num_nodes = given.num_nodes.unwrap_or(template.num_nodes);
-    let is_open = template.ranges.iter().any(|range| range.last.is_none());
-    let fits = template.ranges.iter().all(|range| range.first < num_nodes) && template.main_node < num_nodes;
-    if given.num_nodes.is_some() && !(is_open && fits) {
-        return Err(Refusal::BadNumNodes { num_nodes, is_open });
-    }
-    let mut groups: Vec<NodeGroup> = Vec::new();
-    for node in 0..num_nodes {
-        let range = template.range_of(node, num_nodes).ok_or(Refusal::BadNumNodes { num_nodes, is_open })?;
-        match groups.last_mut().filter(|group| group.range == range) {
-            Some(group) => group.count += 1,
-            None => groups.push(NodeGroup { count: 1, range, resources: Resources::default() }),
-        }
-    }
-    let mut overrides: Vec<(u32, Vec<ContainerOverrides>)> = Vec::new();
-    for (target, containers) in given.ranges {
-        let range = (0..).zip(&template.ranges).find(|(_, range)| range.target == target);
-        let (index, _) = range.ok_or(Refusal::NodeTargets { target })?;
-        overrides.push((index, containers));
-    }
-    Ok(Nodes { main_node: template.main_node, groups, overrides })
 }
 
 /// With `propagateTags`, a task carries the tags of its job and of its definition, and no more than it may have.

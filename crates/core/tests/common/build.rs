@@ -5,7 +5,8 @@ use fornada_core::container::{ContainerOverrides, ContainerTemplate, Requirement
 use fornada_core::id::JobId;
 use fornada_core::job::depends_on::Dependency;
 use fornada_core::job::retry::{EvaluateOnExit, RetryAction, RetryStrategy};
-use fornada_core::job::submit::{Overrides, Submission};
+use fornada_core::job::submit::Submission;
+use fornada_core::job::workload::Overrides;
 use fornada_core::resource::compute_environment::{self as ce, Platform};
 use fornada_core::resource::consumable_resource::Consumable;
 use fornada_core::resource::job_definition::JobDefinition;

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use fornada_api::limits::Limits;
 
 use super::capacity::Capacity;
 use super::style::Color;
@@ -159,6 +160,12 @@ pub(crate) struct ServerArgs {
     /// Leave out the compute environment `local` and the job queue `default` that a new data directory gets
     #[arg(long)]
     pub(crate) bare: bool,
+    /// How much one request may ask for, where it is not AWS Batch's own, such as array-size=50000,dependencies=100
+    #[arg(long, default_value = "", hide_default_value = true, value_name = "NAME=NUMBER,…")]
+    pub(crate) limits: Limits,
+    /// Behave as AWS Batch also where Fornada offers more: its limits, and no extensions
+    #[arg(long)]
+    pub(crate) strict: bool,
 }
 
 impl ServerArgs {

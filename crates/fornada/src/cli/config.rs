@@ -1,4 +1,5 @@
-//! `--config FILE`: a YAML file whose members are the long names of options and stand in for those not given.
+//! `--config FILE`: a YAML file whose members are the long names of options and stand in for those not given. An option of
+//! the form `--limits array-size=50000,nodes=64` is a table there.
 //!
 //! The file's values become the options' defaults before the command line is read again, so that both go through the same
 //! checks and the command line wins.
@@ -20,6 +21,7 @@ enum Setting {
     Switch(bool),
     Number(i64),
     Text(String),
+    Table(BTreeMap<String, Setting>),
 }
 
 impl fmt::Display for Setting {
@@ -28,6 +30,11 @@ impl fmt::Display for Setting {
             Setting::Switch(on) => on.fmt(f),
             Setting::Number(number) => number.fmt(f),
             Setting::Text(text) => text.fmt(f),
+            Setting::Table(table) => {
+                let parts: Vec<String> =
+                    table.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                parts.join(",").fmt(f)
+            }
         }
     }
 }
@@ -77,6 +84,8 @@ fn first_line(error: &clap::Error) -> String {
 mod tests {
     use std::io::Write;
 
+    use fornada_api::limits::Limits;
+
     use super::*;
 
     fn parsed(file: &str, line: &[&str]) -> Result<Cli, String> {
@@ -90,7 +99,8 @@ mod tests {
 
     #[test]
     fn the_file_gives_defaults_and_the_command_line_wins() {
-        let file = "listen: 127.0.0.1:9000\nregion: eu-west-1\nbare: true\ncapacity: vcpus=3\n";
+        let file = "listen: 127.0.0.1:9000\nregion: eu-west-1\nbare: true\ncapacity: vcpus=3\nstrict: true\n\
+                    limits:\n  array-size: 50000\n  dependencies: 100\n";
         let Command::Up(args) = parsed(file, &["--region", "us-west-2"]).unwrap().command else {
             panic!("not up")
         };
@@ -98,6 +108,8 @@ mod tests {
         assert_eq!(args.server.region, "us-west-2");
         assert!(args.server.bare && !args.machine.no_host_image);
         assert_eq!(args.machine.capacity.milli_vcpus, Some(3000));
+        let limits = Limits { array_size: 50_000, dependencies: 100, ..Limits::default() };
+        assert_eq!((args.server.limits, args.server.strict), (limits, true));
         assert_eq!(args.server.account_id, "000000000000");
     }
 
@@ -108,6 +120,7 @@ mod tests {
             ("config: other.yaml\n", "has no option config"),
             ("listen: nowhere\n", "invalid value 'nowhere' for '--listen"),
             ("account-id: 12\n", "an account id is 12 digits"),
+            ("limits:\n  array-size: 1\n", "array-size is a whole number from 2 to 1000000, not `1`"),
             ("- a\n", "cannot understand"),
         ] {
             let error = parsed(file, &[]).err().unwrap_or_default();

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use fornada_api::access_keys::{self, AccessKeys};
 use fornada_api::app::{App, Auth};
-use fornada_api::server::Limits;
-use fornada_api::{defaults, front};
+use fornada_api::limits::Limits;
+use fornada_api::{defaults, front, server};
 use fornada_engine::port::clock::{SteadyClock, SystemClock};
 use fornada_engine::{Engine, Ports};
 use fornada_node::Client;
@@ -37,7 +37,7 @@ pub(super) struct Server {
 impl Server {
     /// Takes hold of the data directory, recovers the state and binds the address.
     pub(super) async fn start(args: ServerArgs) -> Result<Server> {
-        let ServerArgs { data_dir, config: _, listen, region, account_id, auth, bare } = args;
+        let ServerArgs { data_dir, config: _, listen, region, account_id, auth, bare, limits, strict } = args;
         if auth == AuthMode::None && !listen.ip().is_loopback() {
             bail!("--auth none lets anyone in: use it with a loopback address, or leave it out for {listen}");
         }
@@ -70,8 +70,9 @@ impl Server {
             },
             region: region.clone(),
             account_id: account_id.clone(),
-            strict: false,
             clock: Box::new(SystemClock),
+            limits: if strict { Limits::default() } else { limits },
+            strict,
         });
         if !bare {
             defaults::create(&app, is_new).await.map_err(|error| anyhow::anyhow!(error.message))?;
@@ -105,7 +106,7 @@ impl Server {
                 running = shutdown::announce(*signal, &handle).await;
             }
         };
-        fornada_api::server::serve(listener, front::router(app), Limits::default(), until_end).await;
+        server::serve(listener, front::router(app), server::Limits::default(), until_end).await;
         drop(announced);
         match end {
             Some(End::Signal(signal)) => {

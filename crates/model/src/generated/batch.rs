@@ -8,18 +8,20 @@ use crate::{Request, Shape, string_enum};
 pub enum ArrayJobDependency {
     NToN,
     Sequential,
+    AfterAny,
 }
 
 impl ArrayJobDependency {
     /// Every value, in the order of the model.
-    pub const ALL: &'static [Self] = &[Self::NToN, Self::Sequential];
+    pub const ALL: &'static [Self] = &[Self::NToN, Self::Sequential, Self::AfterAny];
     /// Every value as it stands on the wire, in the order of [`Self::ALL`].
-    pub const VALUES: &'static [&'static str] = &["N_TO_N", "SEQUENTIAL"];
+    pub const VALUES: &'static [&'static str] = &["N_TO_N", "SEQUENTIAL", "AFTER_ANY"];
     /// The value as it stands on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::NToN => "N_TO_N",
             Self::Sequential => "SEQUENTIAL",
+            Self::AfterAny => "AFTER_ANY",
         }
     }
 }
@@ -4768,7 +4770,7 @@ impl Operation {
 pub mod shapes {
     use crate::shape::{Member, Shape};
     pub static ARRAY_JOB_DEPENDENCY: Shape = Shape::Enum {
-        values: &["N_TO_N", "SEQUENTIAL"],
+        values: &["N_TO_N", "SEQUENTIAL", "AFTER_ANY"],
         ignore_case: false,
     };
     pub static ARRAY_PROPERTIES: Shape = Shape::Structure(

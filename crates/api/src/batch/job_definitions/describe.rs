@@ -91,6 +91,7 @@ fn described(definition: &JobDefinition) -> Result<model::JobDefinition, WireErr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Limits;
     use fornada_core::time::Timestamp;
     use fornada_core::turn::Turn;
     use serde_json::{Value, json};
@@ -104,7 +105,9 @@ mod tests {
         let container = json!({ "image": "host", "vcpus": 1, "memory": 4 });
         let request =
             json!({ "jobDefinitionName": "x", "type": "container", "containerProperties": container });
-        let definition = super::super::definition(&mine, serde_json::from_value(request).unwrap()).unwrap();
+        let definition =
+            super::super::definition(&mine, serde_json::from_value(request).unwrap(), &Limits::default())
+                .unwrap();
         for (scope, name) in [(&mine, "b"), (&mine, "a"), (&mine, "a"), (&mine, "a-1"), (&other, "c")] {
             turn.register_job_definition(scope, name, definition.clone());
         }

@@ -5,27 +5,35 @@
 //!
 //! Source: AWS Batch API reference, the three operations.
 
+mod container;
 mod describe;
-mod validate;
+mod ecs;
+mod eks;
+mod members;
+mod nodes;
+mod payload;
+mod pod;
 mod volumes;
 
 use std::collections::BTreeMap;
 
 use fornada_core::arn::Scope;
-use fornada_core::container::{ContainerTemplate, Requirements};
 use fornada_core::resource::job_definition::JobDefinition;
 use fornada_core::text::{Document, Text};
 use fornada_core::time::Timestamp;
 use fornada_model::batch as model;
+use model::PlatformCapability::{Fargate, ManagedInstances};
 
 use super::consumable_resources::consumables;
 use super::names::is_name;
 use super::require::require;
-use super::{container_fields, retry_strategy, submit_job, tags};
+use super::{retry_strategy, submit_job, tags};
 use crate::app::Call;
 use crate::error::WireError;
+use crate::limits::Limits;
 
 pub(super) use describe::describe;
+use payload::Payload;
 
 const KIND: &str = "job-definition";
 
@@ -35,7 +43,7 @@ pub(super) async fn register(
 ) -> Result<model::RegisterJobDefinitionResponse, WireError> {
     let name = request.job_definition_name.clone();
     require(is_name(&name), "Job Definition name should match a valid pattern.")?;
-    let definition = definition(&call.scope, request)?;
+    let definition = definition(&call.scope, request, &call.app.limits)?;
     let (scope, family) = (call.scope.clone(), name.clone());
     let registered =
         call.app.engine.decide(move |turn| turn.register_job_definition(&scope, &family, definition)).await?;
@@ -72,9 +80,10 @@ fn wire_revision(revision: u32) -> i32 {
 }
 
 /// The checked record, without what the engine sets.
-fn definition(
+pub(super) fn definition(
     scope: &Scope,
     request: model::RegisterJobDefinitionRequest,
+    limits: &Limits,
 ) -> Result<JobDefinition, WireError> {
     let model::RegisterJobDefinitionRequest {
         consumable_resource_properties,
@@ -92,38 +101,28 @@ fn definition(
         timeout,
         r#type,
     } = request;
-    if r#type == model::JobDefinitionType::Multinode {
-        require(node_properties.is_some(), "Node properties of multinode job is required.")?;
-    }
-    require(
-        !(container_properties.is_some() && ecs_properties.is_some()),
-        "Cannot use both ECS containerProperties and ecsProperties",
-    )?;
-    let unsupported = [
-        ("ecsProperties", ecs_properties.is_some()),
-        ("eksProperties", eks_properties.is_some()),
-        ("nodeProperties", node_properties.is_some()),
-    ];
-    if let Some((member, _)) = unsupported.iter().find(|(_, given)| *given) {
-        return Err(WireError::invalid(format!("{member} is not supported by Fornada yet.")));
-    }
-    let container = container_properties
-        .ok_or_else(|| WireError::invalid("Container properties of container job is required."))?;
-    let platform = platform(platform_capabilities.as_deref().unwrap_or_default())?;
-    let requirements = validate::check(&container, platform)?;
+    let platform = payload::platform(platform_capabilities.as_deref().unwrap_or_default())?;
+    let given = payload::Given { container_properties, ecs_properties, eks_properties, node_properties };
+    let Payload { container, container_properties, task, nodes, echo } =
+        given.read(scope, r#type, platform, limits)?;
+    let is_eks = echo.container_orchestration_type == Some(model::OrchestrationType::Eks);
+    require(!(is_eks && propagate_tags == Some(true)), "Batch on EKS does not support tag propagation.")?;
     let retry = retry_strategy.as_ref().map(retry_strategy::from_wire).transpose()?;
-    let timeout_seconds = timeout.as_ref().map(submit_job::timeout_seconds).transpose()?.flatten();
+    let timeout_seconds =
+        timeout.as_ref().map(|timeout| submit_job::timeout_seconds(timeout, limits)).transpose()?.flatten();
     let priority = scheduling_priority.map(submit_job::scheduling_priority).transpose()?;
     let tags = tags::checked(tags)?;
     let consumables = consumables(scope, consumable_resource_properties.clone())?;
     let text_map = |map: &BTreeMap<String, String>| {
         map.iter().map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect()
     };
-    let echoed = with_empty_lists(container);
+    let legacy = |container: &model::ContainerProperties| container.vcpus.or(container.memory).is_some();
+    let ranges = echo.node_properties.iter().flat_map(|nodes| &nodes.node_range_properties);
+    let mut containers =
+        echo.container_properties.iter().chain(ranges.filter_map(|range| range.container.as_ref()));
+    let legacy_requirements = containers.any(legacy);
     let detail = model::JobDefinition {
         consumable_resource_properties,
-        container_orchestration_type: Some(model::OrchestrationType::Ecs),
-        container_properties: Some(echoed.clone()),
         parameters: Some(parameters.unwrap_or_default()),
         platform_capabilities,
         propagate_tags,
@@ -131,25 +130,28 @@ fn definition(
         scheduling_priority,
         timeout,
         r#type: r#type.to_string(),
-        ..Default::default()
+        ..echo
     };
     Ok(JobDefinition {
         arn: Text::default(),
         revision: 0,
         active: true,
-        container: template(&echoed, requirements)?,
+        container,
         parameters: detail.parameters.as_ref().map(text_map).unwrap_or_default(),
         retry,
         timeout_seconds,
         propagate_tags,
         scheduling_priority: priority,
-        fargate: platform == model::PlatformCapability::Fargate,
-        legacy_requirements: echoed.vcpus.is_some() || echoed.memory.is_some(),
+        fargate: platform == Fargate,
+        legacy_requirements,
         tags,
         document: document(&detail)?,
         created_at: Timestamp::default(),
-        container_properties: document(&echoed)?,
+        container_properties,
+        task,
+        nodes,
         consumables,
+        managed_instances: (platform == ManagedInstances).then_some(true),
     })
 }
 
@@ -157,68 +159,25 @@ fn document(value: &impl serde::Serialize) -> Result<Document, WireError> {
     Ok(Document::new(serde_json::to_string(value).map_err(WireError::server)?))
 }
 
-/// The one platform that the container is for.
-fn platform(given: &[model::PlatformCapability]) -> Result<model::PlatformCapability, WireError> {
-    use model::PlatformCapability::{Ec2, Fargate, ManagedInstances};
-    match given {
-        [] | [Ec2] => Ok(Ec2),
-        [Fargate] => Ok(Fargate),
-        [ManagedInstances] => {
-            Err(WireError::invalid("Cannot use ECS containerProperties for MANAGED_INSTANCES"))
-        }
-        _ => Err(WireError::invalid("A job definition can have one platformCapabilities value only.")),
-    }
-}
-
-/// The lists that the service shows even when they were not given.
-fn with_empty_lists(container: model::ContainerProperties) -> model::ContainerProperties {
-    model::ContainerProperties {
-        command: container.command.or(Some(vec![])),
-        environment: container.environment.or(Some(vec![])),
-        mount_points: container.mount_points.or(Some(vec![])),
-        resource_requirements: container.resource_requirements.or(Some(vec![])),
-        secrets: container.secrets.or(Some(vec![])),
-        ulimits: container.ulimits.or(Some(vec![])),
-        volumes: container.volumes.or(Some(vec![])),
-        ..container
-    }
-}
-
-/// The members that decisions depend on.
-fn template(
-    container: &model::ContainerProperties,
-    requirements: Requirements,
-) -> Result<ContainerTemplate, WireError> {
-    let awslogs =
-        container.log_configuration.as_ref().filter(|log| log.log_driver == model::LogDriver::Awslogs);
-    let options = awslogs.and_then(|log| log.options.as_ref());
-    let option = |name| options.and_then(|options| options.get(name)).filter(|value| !value.is_empty());
-    Ok(ContainerTemplate {
-        image: container.image.as_deref().unwrap_or_default().into(),
-        command: container.command.iter().flatten().map(|element| element.as_str().into()).collect(),
-        environment: container_fields::environment(&container.environment)?,
-        requirements,
-        log_group: option("awslogs-group").map(|group| group.as_str().into()),
-        log_stream_prefix: option("awslogs-stream-prefix").map(|prefix| prefix.as_str().into()),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fornada_core::container::{ContainerTemplate, Requirements};
     use serde_json::{Value, json};
 
     fn registered(request: Value) -> Result<JobDefinition, String> {
         let mut whole = json!({ "jobDefinitionName": "d", "type": "container" });
         whole.as_object_mut().unwrap().extend(request.as_object().unwrap().clone());
         let scope = Scope { region: "eu-west-1".into(), account: "000000000000".into() };
-        definition(&scope, serde_json::from_value(whole).unwrap()).map_err(|error| error.message)
+        let definition = definition(&scope, serde_json::from_value(whole).unwrap(), &Limits::default());
+        definition.map_err(|error| error.message)
     }
 
     #[test]
     fn what_decisions_need_is_taken_out_and_everything_is_echoed() {
         let container = json!({ "image": "busybox", "vcpus": 2, "memory": 64, "command": ["echo", "Ref::x"],
             "environment": [{ "name": "B", "value": "1" }, { "name": "A" }], "ulimits": [],
+            "secrets": [{ "name": "S", "valueFrom": "/a/secret" }],
             "logConfiguration": { "logDriver": "awslogs",
                 "options": { "awslogs-group": "g", "awslogs-stream-prefix": "p" } } });
         let rule = json!({ "action": "RETRY", "onReason": "*" });
@@ -233,13 +192,15 @@ mod tests {
             requirements: Requirements { milli_vcpus: Some(2000), memory_mib: Some(64), gpus: None },
             log_group: Some("g".into()),
             log_stream_prefix: Some("p".into()),
+            secrets: Some(vec![("S".into(), "/a/secret".into())]),
+            ..ContainerTemplate::default()
         };
-        assert_eq!(definition.container, template);
+        assert_eq!(definition.container, Some(template));
         assert!(definition.legacy_requirements && !definition.fargate);
         assert_eq!((definition.timeout_seconds, definition.scheduling_priority), (Some(60), Some(7)));
 
         let mut want = container.clone();
-        for list in ["mountPoints", "resourceRequirements", "secrets", "volumes"] {
+        for list in ["mountPoints", "resourceRequirements", "volumes"] {
             want[list] = json!([]);
         }
         let stored: Value = serde_json::from_str(definition.document.as_str()).unwrap();
@@ -251,27 +212,43 @@ mod tests {
         assert!(stored.get("platformCapabilities").is_none(), "no added defaults");
     }
 
+    const NEEDS: &str = r#"[{ "type": "VCPU", "value": "1" }, { "type": "MEMORY", "value": "64" }]"#;
+
+    fn needs() -> Value {
+        serde_json::from_str(NEEDS).unwrap()
+    }
+
     #[test]
     fn registrations_that_are_refused() {
         let container = json!({ "image": "busybox", "vcpus": 1, "memory": 64 });
         let with = |member: &str, value: Value| json!({ "containerProperties": container, member: value });
+        let range = json!({ "targetNodes": "0:", "container": container });
+        let nodes = json!({ "mainNode": 0, "numNodes": 1, "nodeRangeProperties": [range] });
+        let task = json!({ "taskProperties": [{ "containers": [{ "image": "x", "resourceRequirements": needs() }] }] });
+        let limits = json!({ "cpu": "1", "memory": "64Mi" });
+        let pod = json!({ "podProperties": { "containers": [{ "image": "x", "resources": { "limits": limits } }] } });
+        let multinode = |member: &str, value: Value| json!({ "type": "multinode", "nodeProperties": nodes, member: value });
         let cases = [
             (json!({}), "Container properties of container job is required."),
             (json!({ "type": "multinode" }), "Node properties of multinode job is required."),
             (
-                json!({ "type": "multinode",
-                    "nodeProperties": { "mainNode": 0, "numNodes": 1, "nodeRangeProperties": [] } }),
-                "nodeProperties is not supported by Fornada yet.",
+                multinode("containerProperties", container.clone()),
+                "A multinode job describes its containers in nodeProperties only.",
+            ),
+            (with("nodeProperties", nodes.clone()), "nodeProperties can only be used for type multinode."),
+            (with("ecsProperties", task), "Cannot use both ECS containerProperties and ecsProperties"),
+            (
+                with("eksProperties", pod.clone()),
+                "Cannot use eksProperties with ECS containerProperties or ecsProperties",
             ),
             (
-                with("ecsProperties", json!({ "taskProperties": [] })),
-                "Cannot use both ECS containerProperties and ecsProperties",
+                json!({ "eksProperties": pod, "propagateTags": true }),
+                "Batch on EKS does not support tag propagation.",
             ),
             (
-                json!({ "ecsProperties": { "taskProperties": [] } }),
-                "ecsProperties is not supported by Fornada yet.",
+                json!({ "eksProperties": pod, "platformCapabilities": ["FARGATE"] }),
+                "eksProperties can only be used with platform capability EC2.",
             ),
-            (json!({ "eksProperties": {} }), "eksProperties is not supported by Fornada yet."),
             (
                 with(
                     "consumableResourceProperties",
@@ -283,6 +260,11 @@ mod tests {
                 with("platformCapabilities", json!(["MANAGED_INSTANCES"])),
                 "Cannot use ECS containerProperties for MANAGED_INSTANCES",
             ),
+            (
+                multinode("platformCapabilities", json!(["MANAGED_INSTANCES"])),
+                "MANAGED_INSTANCES does not support MNP jobs",
+            ),
+            (multinode("platformCapabilities", json!(["FARGATE"])), "FARGATE does not support MNP jobs"),
             (
                 with("platformCapabilities", json!(["EC2", "FARGATE"])),
                 "A job definition can have one platformCapabilities value only.",
@@ -298,6 +280,39 @@ mod tests {
             with("tags", json!({ "aws:x": "y" })),
         ] {
             assert!(registered(request.clone()).is_err(), "{request}");
+        }
+    }
+
+    #[test]
+    fn each_kind_becomes_what_runs_and_an_echo_of_its_own() {
+        let task = json!({ "containers": [{ "image": "x", "resourceRequirements": needs() }] });
+        let ecs = json!({ "ecsProperties": { "taskProperties": [task] } });
+        let managed = json!({ "ecsProperties": { "taskProperties": [task] },
+            "platformCapabilities": ["MANAGED_INSTANCES"] });
+        let limits = json!({ "cpu": "0.5", "memory": "64Mi" });
+        let pod = json!({ "containers": [{ "image": "x", "resources": { "limits": limits } }] });
+        let eks = json!({ "eksProperties": { "podProperties": pod } });
+        let container = json!({ "image": "x", "vcpus": 1, "memory": 4 });
+        let nodes = |payload: (&str, Value)| {
+            let range = json!({ "targetNodes": "0:1", payload.0: payload.1 });
+            json!({ "type": "multinode",
+                "nodeProperties": { "mainNode": 0, "numNodes": 2, "nodeRangeProperties": [range] } })
+        };
+        for (request, member, orchestration, capability, legacy) in [
+            (ecs.clone(), "ecsProperties", "ECS", "EC2", false),
+            (managed, "ecsProperties", "ECS", "MANAGED_INSTANCES", false),
+            (eks.clone(), "eksProperties", "EKS", "EKS", false),
+            (nodes(("container", container)), "nodeProperties", "ECS", "EC2", true),
+            (nodes(("ecsProperties", ecs["ecsProperties"].clone())), "nodeProperties", "ECS", "EC2", false),
+            (nodes(("eksProperties", eks["eksProperties"].clone())), "nodeProperties", "EKS", "EKS", false),
+        ] {
+            let definition = registered(request.clone()).unwrap();
+            let echo: Value = serde_json::from_str(definition.document.as_str()).unwrap();
+            assert_eq!(echo["containerOrchestrationType"], orchestration, "{request}");
+            assert_eq!(definition.capability(), capability, "{request}");
+            assert_eq!(definition.legacy_requirements, legacy, "{request}");
+            assert_eq!(definition.task().is_none(), member == "nodeProperties", "{request}");
+            assert!(echo[member].is_object() && definition.container.is_none(), "{request}");
         }
     }
 

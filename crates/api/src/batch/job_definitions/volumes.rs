@@ -25,9 +25,9 @@ pub(super) struct Site<'a> {
     pub(super) has_job_role: bool,
 }
 
-pub(super) fn check(
+pub(super) fn check<'a>(
     volumes: &[model::Volume],
-    mount_points: &[model::MountPoint],
+    mount_points: impl IntoIterator<Item = &'a model::MountPoint>,
     site: &Site<'_>,
 ) -> Result<(), WireError> {
     let mut names = BTreeSet::new();

@@ -1,45 +1,54 @@
-//! Whether `containerProperties` can run on their platform.
+//! `containerProperties`: whether they can run on their platform, and what decisions need of them.
 //!
 //! Source: AWS Batch API reference, ContainerProperties; AWS Batch User Guide, job definition parameters; texts as observed.
 
-use fornada_core::container::{self, Requirements};
+use fornada_core::container::{self, ContainerTemplate, Requirements};
 use fornada_model::batch as model;
+use model::PlatformCapability::Fargate;
 
 use super::super::container_fields;
 use super::super::require::require;
+use super::members::{Members, check_fargate_log, check_fargate_only, log_names};
 use super::volumes;
 use crate::error::WireError;
 
-/// Characters of an image reference.
-const IMAGE_MAX: usize = 255;
-/// Characters of a user name.
-const USER_MAX: usize = 31;
-const EPHEMERAL_STORAGE_GIB: std::ops::RangeInclusive<i32> = 21..=200;
-const SWAPPINESS: std::ops::RangeInclusive<i32> = 0..=100;
-const ULIMITS: [&str; 15] = [
-    "core",
-    "cpu",
-    "data",
-    "fsize",
-    "locks",
-    "memlock",
-    "msgqueue",
-    "nice",
-    "nofile",
-    "nproc",
-    "rss",
-    "rtprio",
-    "rttime",
-    "sigpending",
-    "stack",
-];
-/// Characters of a log group's name. Source: Amazon CloudWatch Logs API reference, CreateLogGroup.
-const LOG_GROUP_MAX: usize = 512;
-/// Leaves room in a stream's 512 characters for what follows the prefix.
-const LOG_PREFIX_MAX: usize = 400;
+/// The checked container as it is echoed, and its template.
+pub(super) fn container(
+    given: model::ContainerProperties,
+    platform: model::PlatformCapability,
+) -> Result<(model::ContainerProperties, ContainerTemplate), WireError> {
+    let requirements = check(&given, platform)?;
+    let (log_group, log_stream_prefix) = log_names(given.log_configuration.as_ref());
+    let template = ContainerTemplate {
+        image: given.image.as_deref().unwrap_or_default().into(),
+        command: container_fields::texts(&given.command),
+        environment: container_fields::environment(&given.environment)?,
+        requirements,
+        log_group,
+        log_stream_prefix,
+        role: None,
+        secrets: container_fields::secrets(&given.secrets)?,
+        entry_point: None,
+    };
+    Ok((with_empty_lists(given), template))
+}
+
+/// The lists that the service shows even when they were not given.
+fn with_empty_lists(container: model::ContainerProperties) -> model::ContainerProperties {
+    model::ContainerProperties {
+        command: container.command.or(Some(vec![])),
+        environment: container.environment.or(Some(vec![])),
+        mount_points: container.mount_points.or(Some(vec![])),
+        resource_requirements: container.resource_requirements.or(Some(vec![])),
+        secrets: container.secrets.or(Some(vec![])),
+        ulimits: container.ulimits.or(Some(vec![])),
+        volumes: container.volumes.or(Some(vec![])),
+        ..container
+    }
+}
 
 /// Checks all members, and returns what the container asks for.
-pub(super) fn check(
+fn check(
     container: &model::ContainerProperties,
     platform: model::PlatformCapability,
 ) -> Result<Requirements, WireError> {
@@ -69,144 +78,50 @@ pub(super) fn check(
         vcpus,
         volumes,
     } = container;
-    check_image(image.as_deref().unwrap_or_default())?;
+    container_fields::check_image(image.as_deref().unwrap_or_default())?;
     container_fields::environment(environment)?;
-    if let Some(user) = user {
-        check_user(user)?;
-    }
-    if let Some(linux) = linux_parameters {
-        check_swap(linux)?;
-    }
-    if let Some(log) = log_configuration {
-        check_log(log)?;
-    }
     let asked = container_fields::requirements(resource_requirements, *vcpus, *memory)?;
-    let ulimits = ulimits.as_deref().unwrap_or_default();
-    let platform_version =
-        fargate_platform_configuration.as_ref().and_then(|platform| platform.platform_version.as_deref());
-    if platform == model::PlatformCapability::Fargate {
+    if platform == Fargate {
         require(vcpus.is_none(), "vcpus is not applicable for Fargate.")?;
         require(memory.is_none(), "memory is not applicable for Fargate.")?;
         require(asked.gpus.is_none(), "GPU is not applicable for Fargate.")?;
-        require(ulimits.is_empty(), "ulimits is not applicable for Fargate.")?;
-        require(*privileged != Some(true), "privileged is not applicable for Fargate.")?;
-        let role = execution_role_arn.as_deref().unwrap_or_default();
-        require(!role.is_empty(), "executionRoleArn is required for Fargate.")?;
-        linux_parameters.as_ref().map_or(Ok(()), check_fargate_linux)?;
-        log_configuration.as_ref().map_or(Ok(()), check_fargate_log)?;
-        require(
-            ephemeral_storage.as_ref().is_none_or(|s| EPHEMERAL_STORAGE_GIB.contains(&s.size_in_gib)),
-            "Ephemeral storage for Fargate tasks can be only between range 21 GiB to 200 GiB",
-        )?;
-    } else {
-        require(network_configuration.is_none(), "networkConfiguration not applicable for EC2.")?;
-        require(
-            fargate_platform_configuration.is_none(),
-            "fargatePlatformConfiguration not applicable for EC2.",
-        )?;
-        require(ephemeral_storage.is_none(), "ephemeralStorage not applicable for EC2.")?;
-        if let Some(ulimit) = ulimits.iter().find(|ulimit| !ULIMITS.contains(&ulimit.name.as_str())) {
-            let known = ULIMITS.join(", ");
-            return Err(WireError::invalid(format!("ulimit {} is not one of [{known}].", ulimit.name)));
-        }
+        log_configuration.as_ref().map_or(Ok(()), |log| check_fargate_log(log, &[]))?;
     }
+    let members = Members {
+        linux_parameters: linux_parameters.as_ref(),
+        log_configuration: log_configuration.as_ref(),
+        privileged: *privileged,
+        ulimits: ulimits.as_deref().unwrap_or_default(),
+        user: user.as_deref(),
+    };
+    members.check(platform)?;
+    let others = [
+        ("networkConfiguration", network_configuration.is_some()),
+        ("fargatePlatformConfiguration", fargate_platform_configuration.is_some()),
+    ];
+    check_fargate_only(platform, execution_role_arn.as_deref(), ephemeral_storage.as_ref(), &others)?;
     volumes::check(
         volumes.as_deref().unwrap_or_default(),
-        mount_points.as_deref().unwrap_or_default(),
+        mount_points.iter().flatten(),
         &volumes::Site {
-            fargate: platform == model::PlatformCapability::Fargate,
-            platform_version,
+            fargate: platform == Fargate,
+            platform_version: fargate_platform_configuration
+                .as_ref()
+                .and_then(|f| f.platform_version.as_deref()),
             has_job_role: job_role_arn.as_deref().is_some_and(|role| !role.is_empty()),
         },
     )?;
-    check_size(&asked, platform)?;
+    check_given(&asked)?;
+    let resources = container::resources(&asked, None);
+    container::check_size(&resources, platform == Fargate)
+        .map_err(|size| container_fields::bad_size(size, &resources))?;
     Ok(asked)
 }
 
-fn check_image(image: &str) -> Result<(), WireError> {
-    require(!image.is_empty(), "Container image is required.")?;
-    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_:./#@".contains(&b);
-    require(
-        image.len() <= IMAGE_MAX && image.bytes().all(allowed),
-        "Container image can have up to 255 letters, digits, hyphens, underscores, colons, periods, slashes, number \
-         and at signs.",
-    )
-}
-
-fn check_user(user: &str) -> Result<(), WireError> {
-    let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_' || b == b'-';
-    if !(1..=USER_MAX).contains(&user.len()) || !user.bytes().all(word) || user.starts_with('-') {
-        return Err(WireError::invalid(format!("User '{user}' does not match regex")));
-    }
-    Ok(())
-}
-
-fn check_swap(linux: &model::LinuxParameters) -> Result<(), WireError> {
-    let model::LinuxParameters { max_swap, swappiness, .. } = linux;
-    require(
-        max_swap.is_none() || swappiness.is_some(),
-        "When container specified swap memory, swappiness value is required.",
-    )?;
-    require(max_swap.is_none_or(|mib| mib >= 0), "maxSwap must be at least 0.")?;
-    require(swappiness.is_none_or(|n| SWAPPINESS.contains(&n)), "swappiness must be between 0 and 100.")
-}
-
-/// The names become those of log groups and streams.
-fn check_log(log: &model::LogConfiguration) -> Result<(), WireError> {
-    if log.log_driver != model::LogDriver::Awslogs {
-        return Ok(());
-    }
-    let option = |name| log.options.as_ref().and_then(|options| options.get(name)).map_or("", String::as_str);
-    let group_word = |b: u8| b.is_ascii_alphanumeric() || b".-_/#".contains(&b);
-    let group = option("awslogs-group");
-    require(
-        group.len() <= LOG_GROUP_MAX && group.bytes().all(group_word),
-        "awslogs-group can have up to 512 letters, digits, periods, hyphens, underscores, slashes and number signs.",
-    )?;
-    let prefix = option("awslogs-stream-prefix");
-    require(
-        prefix.chars().count() <= LOG_PREFIX_MAX && !prefix.contains([':', '*']),
-        "awslogs-stream-prefix can have up to 400 characters, without colons and asterisks.",
-    )
-}
-
-fn check_fargate_linux(linux: &model::LinuxParameters) -> Result<(), WireError> {
-    let model::LinuxParameters {
-        devices,
-        init_process_enabled: _,
-        max_swap,
-        shared_memory_size,
-        swappiness,
-        tmpfs,
-    } = linux;
-    let given = [
-        ("devices", devices.as_ref().is_some_and(|devices| !devices.is_empty())),
-        ("sharedMemorySize", shared_memory_size.is_some()),
-        ("tmpfs", tmpfs.as_ref().is_some_and(|tmpfs| !tmpfs.is_empty())),
-        ("swappiness", swappiness.is_some()),
-        ("maxSwap", max_swap.is_some()),
-    ];
-    match given.iter().find(|(_, given)| *given) {
-        None => Ok(()),
-        Some((member, _)) => {
-            Err(WireError::invalid(format!("linuxParameter.{member} is not allowed for Fargate.")))
-        }
-    }
-}
-
-fn check_fargate_log(log: &model::LogConfiguration) -> Result<(), WireError> {
-    match log.log_driver {
-        model::LogDriver::Awslogs | model::LogDriver::Splunk => Ok(()),
-        driver => Err(WireError::invalid(format!("Log driver for Fargate is not valid: {driver}"))),
-    }
-}
-
-fn check_size(asked: &Requirements, platform: model::PlatformCapability) -> Result<(), WireError> {
+/// Every container says how much it needs.
+pub(super) fn check_given(asked: &Requirements) -> Result<(), WireError> {
     require(asked.milli_vcpus.is_some(), "vCPU is required.")?;
-    require(asked.memory_mib.is_some(), "Memory is required.")?;
-    let resources = container::resources(asked, None);
-    let fargate = platform == model::PlatformCapability::Fargate;
-    container::check_size(&resources, fargate).map_err(|size| container_fields::bad_size(size, &resources))
+    require(asked.memory_mib.is_some(), "Memory is required.")
 }
 
 #[cfg(test)]
