@@ -39,7 +39,6 @@ pub(crate) struct Own<'a> {
     /// See [`crate::metadata::container_id`].
     pub(crate) id: &'a str,
     pub(crate) variables: &'a [(Text, Text)],
-    pub(crate) secrets: &'a [(Text, Secret)],
     pub(crate) user: Option<&'a User>,
 }
 
@@ -49,7 +48,7 @@ pub(crate) fn of(
     base: &[(OsString, OsString)],
     endpoints: &Endpoints,
 ) -> Vec<(OsString, OsString)> {
-    let Own { region, id, variables, secrets, user } = own;
+    let Own { region, id, variables, user } = own;
     let mut all = base.to_vec();
     let mut set = |name: &str, value: &str| all.push((name.into(), value.into()));
     if let Some(user) = user {
@@ -64,10 +63,6 @@ pub(crate) fn of(
         set("AWS_ENDPOINT_URL_BATCH", &endpoints.server);
         set("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", &endpoints.server);
     }
-    // Before the variables, among which are those of AWS Batch, which nothing replaces.
-    for (name, secret) in secrets {
-        set(name, secret.expose());
-    }
     for (name, value) in variables {
         set(name, value);
     }
@@ -77,9 +72,13 @@ pub(crate) fn of(
     all
 }
 
-/// The form that exec takes: `NAME=value`, each name once.
-pub(crate) fn block(environment: Vec<(OsString, OsString)>) -> Result<Vec<CString>, NulError> {
-    let last: BTreeMap<OsString, OsString> = environment.into_iter().collect();
+/// The form that exec takes: `NAME=value`, each name once. A secret gives way to a variable of its name.
+pub(crate) fn block(
+    secrets: &[(Text, Secret)],
+    environment: Vec<(OsString, OsString)>,
+) -> Result<Vec<CString>, NulError> {
+    let secrets = secrets.iter().map(|(name, secret)| (name.as_str().into(), secret.expose().into()));
+    let last: BTreeMap<OsString, OsString> = secrets.chain(environment).collect();
     let join = |(name, value): (OsString, OsString)| {
         CString::new([name.as_bytes(), b"=", value.as_bytes()].concat())
     };

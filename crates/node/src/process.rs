@@ -175,8 +175,8 @@ fn plan(
     let user = switch_to(properties.user().as_deref())?;
     let endpoints = context.endpoints.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let id = container_id(launch, index);
-    let own =
-        Own { region: &launch.scope.region, id: &id, variables: &variables, secrets, user: user.as_ref() };
+    let own = Own { region: &launch.scope.region, id: &id, variables: &variables, user: user.as_ref() };
+    // Without the secrets: of these variables errors show a part.
     let environment = environment::of(own, &context.environment, &endpoints);
     let directory = match environment::value(&environment, "FORNADA_WORKDIR") {
         None => context.working_directory.clone(),
@@ -192,7 +192,7 @@ fn plan(
     Ok(Plan {
         file: CString::new(file.as_os_str().as_bytes()).map_err(has_zero)?,
         arguments: arguments.collect::<Result<_, _>>().map_err(has_zero)?,
-        environment: environment::block(environment).map_err(has_zero)?,
+        environment: environment::block(secrets, environment).map_err(has_zero)?,
         directory: CString::new(directory.as_os_str().as_bytes()).map_err(has_zero)?,
         limits,
         user,

@@ -150,7 +150,7 @@ async fn a_stop_reaches_every_container_in_any_phase() {
     let job = task(
         TaskKind::Ecs,
         &[
-            ("a", "trap 'exit 7' TERM; echo a; while :; do sleep 0.01; done"),
+            ("a", "exec 2>/dev/null; trap 'exit 7' TERM; echo a; while :; do sleep 0.01; done"),
             ("b", "echo b; exec sleep 1000"),
         ],
     );

@@ -15,7 +15,9 @@ pub(super) struct EnvironmentFile(pub(super) PathBuf);
 
 impl SecretSource for EnvironmentFile {
     fn find(&self, name: &str) -> Result<Option<Secret>, Error> {
-        let Some(text) = protected::read(None, &self.0, FILE_BYTES_MAX)? else { return Ok(None) };
+        let Some(text) = protected::read(protected::open_file(&self.0), FILE_BYTES_MAX)? else {
+            return Ok(None);
+        };
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let pairs = lines.filter_map(|line| line.split_once('='));
         let value = pairs.rev().find(|(key, _)| key.strip_prefix('/').unwrap_or(key) == name);
