@@ -94,7 +94,8 @@ pub struct Job {
     /// How far it has come; of a parent, how far the array as a whole has.
     #[n(16)]
     pub execution: Execution,
-    /// What each attempt needs beside compute, each resource once; of an array, what each child needs.
+    /// What each attempt needs beside compute, each resource once; of an array, what each child needs; of a multi-node job,
+    /// what all its nodes need together.
     #[n(19)]
     pub consumables: Option<Vec<Consumable>>,
 }

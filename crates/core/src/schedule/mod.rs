@@ -2,8 +2,8 @@
 //!
 //! Queues are visited by priority ([`order`]); within a queue jobs start in order of submission or by share ([`share`]), and
 //! the first that does not fit now, or lacks a consumable resource, holds back those behind it, while lower queues may
-//! still start theirs. Environments are tried in the
-//! queue's order ([`fit`]). What is decided becomes an attempt in [`launch`].
+//! still start theirs. Environments are tried in the queue's order ([`fit`]). What is decided becomes an attempt in
+//! [`launch`].
 //!
 //! A pass costs O(queues + placements · log); it does not look at jobs behind a head that has to wait.
 //!
@@ -74,13 +74,13 @@ impl Turn<'_> {
     }
 
     fn put(&mut self, id: JobId, placement: Placement) {
-        let job = Arc::clone(&self.state.jobs[&id.job]);
         let (environment, instance) = (placement.compute_environment.clone(), placement.instance_id.clone());
         self.transition(id, Transition::Place, None);
         let attempt = self.execution_mut(id, |execution| {
             execution.placement = Some(Box::new(placement));
             execution.current_attempt(id).expect("it has just been placed")
         });
+        let job = Arc::clone(&self.state.jobs[&id.job]);
         self.state.reserve(&environment, &instance, &job.resources, attempt);
         self.state.occupy(&job);
         self.spend_consumables(job.held_consumables());
@@ -93,11 +93,11 @@ impl Turn<'_> {
 
     /// A job that can never fit says so, and lets those behind it pass.
     fn set_aside(&mut self, queue: &Arn, sequence: u64, job: Uuid, reason: &str) {
+        self.job_mut(job).execution.status_reason = Some(reason.into());
         let (record, now) = (Arc::clone(&self.state.jobs[&job]), self.now);
         let backlog = self.state.backlogs.entry(queue.clone()).or_default();
         backlog.remove(&record, now);
         backlog.unplaceable.insert(sequence, job);
-        self.job_mut(job).execution.status_reason = Some(reason.into());
     }
 
     fn reconsider_unplaceable(&mut self) {
