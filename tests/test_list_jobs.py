@@ -175,6 +175,8 @@ def test_refused(server, queue, refused):
         {"jobQueue": "nobody"},
         {"jobQueue": queue, "filters": [{"name": "JOB_STATUS", "values": ["SLEEPING"]}]},
         {"jobQueue": queue, "filters": [one | {"values": []}]},
+        {"jobQueue": queue, "filters": [one] * 11},
+        {"jobQueue": queue, "filters": [{"name": "TAG", "values": ["x"] * 11}]},
         {"jobQueue": queue, "filters": [{"name": "job_name", "values": ["x"]}]},
         {"jobQueue": queue, "filters": [{"name": "AFTER_CREATED_AT", "values": ["yesterday"]}]},
         {"jobQueue": queue, "jobStatus": "SLEEPING"},

@@ -18,7 +18,7 @@ use fornada_model::batch as model;
 
 use super::names::is_name;
 use super::require::require;
-use super::selection::{MAX, owned};
+use super::selection::{MAX, check_filters, owned};
 use super::{paging, tags};
 use crate::app::Call;
 use crate::error::WireError;
@@ -127,6 +127,7 @@ pub(super) async fn list(
 ) -> Result<model::ListConsumableResourcesResponse, WireError> {
     let model::ListConsumableResourcesRequest { filters, max_results, next_token } = request;
     let filters = filters.unwrap_or_default();
+    check_filters(&filters)?;
     let names = filters.iter().map(|filter| match filter.name.as_deref() {
         Some("CONSUMABLE_RESOURCE_NAME") => Ok(NameFilter::of(filter)),
         name => Err(unknown_filter(name, "CONSUMABLE_RESOURCE_NAME")),
@@ -173,6 +174,7 @@ pub(super) async fn list_jobs(
         request;
     let arn = owned(&call.scope, KIND, &consumable_resource)?;
     let filters = filters.unwrap_or_default();
+    check_filters(&filters)?;
     let question = (arn.clone(), format!("{filters:?}"));
     let before = paging::position(next_token.as_deref(), &question)?;
     let size = paging::page_size(max_results, MAX)?;

@@ -18,6 +18,7 @@ use fornada_engine::port::store::{DefinitionFilter, JobFilter, JobPage, JobQuery
 use fornada_model::batch as model;
 
 use super::describe_jobs::status_summary;
+use super::selection::check_filters;
 use super::{paging, wire_status};
 use crate::app::Call;
 use crate::error::WireError;
@@ -38,6 +39,7 @@ pub(super) async fn list_jobs(
     let status = job_status.map(core_status);
     let filters = filters.unwrap_or_default();
     let limits = &call.app.limits;
+    check_filters(&filters)?;
     match (job_queue, array_job_id, multi_node_job_id) {
         (Some(queue), None, None) => {
             let question = ("queue", call.scope.clone(), queue.clone(), status, format!("{filters:?}"));

@@ -7,12 +7,15 @@ use std::sync::Arc;
 
 use fornada_core::arn::{Arn, Scope};
 use fornada_core::refusal::Refusal;
+use fornada_model::batch as model;
 
 use super::paging;
 use crate::error::WireError;
 
 /// Names in a list, and resources in a page. Source: AWS Batch API reference, the Describe operations.
 pub(super) const MAX: usize = 100;
+/// Filters in a list, and values of a filter.
+const FILTERS_MAX: usize = 10;
 
 /// The ARN that `name_or_arn` means.
 pub(super) fn owned(scope: &Scope, kind: &str, name_or_arn: &str) -> Result<Arn, WireError> {
@@ -59,6 +62,17 @@ impl Selection {
 pub(super) fn check_count(names: &[String]) -> Result<(), WireError> {
     if names.len() > MAX {
         return Err(WireError::invalid(format!("At most {MAX} names can be described in one request.")));
+    }
+    Ok(())
+}
+
+/// What is asked of many resources is asked in few words.
+pub(super) fn check_filters(filters: &[model::KeyValuesPair]) -> Result<(), WireError> {
+    let values = |filter: &model::KeyValuesPair| filter.values.as_ref().map_or(0, Vec::len);
+    if filters.len() > FILTERS_MAX || filters.iter().any(|filter| values(filter) > FILTERS_MAX) {
+        return Err(WireError::invalid(format!(
+            "At most {FILTERS_MAX} filters can be used at a time, with at most {FILTERS_MAX} values each."
+        )));
     }
     Ok(())
 }

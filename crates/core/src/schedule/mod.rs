@@ -2,8 +2,8 @@
 //!
 //! Queues are visited by priority ([`order`]); within a queue jobs start in order of submission or by share ([`share`]), and
 //! the first that does not fit now, or lacks a consumable resource, holds back those behind it, while lower queues may
-//! still start theirs. Environments are tried in the
-//! queue's order ([`fit`]). What is decided becomes an attempt in [`launch`].
+//! still start theirs. Environments are tried in the queue's order ([`fit`]). What is decided becomes an attempt in
+//! [`launch`].
 //!
 //! A pass costs O(queues + placements · log); it does not look at jobs behind a head that has to wait.
 //!
@@ -121,11 +121,11 @@ impl Turn<'_> {
 
     /// A job that can never fit says so, and lets those behind it pass.
     fn set_aside(&mut self, queue: &Arn, sequence: u64, job: Uuid, reason: &str) {
+        self.job_mut(job).execution.status_reason = Some(reason.into());
         let (record, now) = (Arc::clone(&self.state.jobs[&job]), self.now);
         let backlog = self.state.backlogs.entry(queue.clone()).or_default();
         backlog.remove(&record, now);
         backlog.unplaceable.insert(sequence, job);
-        self.job_mut(job).execution.status_reason = Some(reason.into());
     }
 
     fn reconsider_unplaceable(&mut self) {

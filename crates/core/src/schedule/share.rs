@@ -152,9 +152,9 @@ impl State {
         let milli_vcpus = job.resources_of(member).milli_vcpus;
         let backlog = self.backlogs.entry(job.queue.clone()).or_default();
         backlog.running += milli_vcpus;
+        backlog.moved_at = now;
         if let Some(share) = backlog.share_of(job) {
             share.running += milli_vcpus;
-            backlog.moved_at = now;
         }
     }
 
@@ -288,8 +288,9 @@ impl State {
             for Consumable { arn, quantity } in job.held_consumables(member) {
                 *held.entry(arn.clone()).or_default() += u128::from(*quantity);
             }
-            if let Some(share) = shares.get_mut(job.queue.as_str()).zip(job.share_identifier.as_ref()) {
-                share.0.get_mut(share.1).expect("it is active").running += milli_vcpus;
+            if let Some(identifier) = &job.share_identifier {
+                let share = shares.get_mut(job.queue.as_str()).and_then(|shares| shares.get_mut(identifier));
+                share.expect("it is active").running += milli_vcpus;
             }
         }
         held.retain(|_, held| *held > 0);
