@@ -36,7 +36,7 @@ pub(super) async fn submit_job(
     })
 }
 
-fn submission(
+pub(super) fn submission(
     request: model::SubmitJobRequest,
     limits: &Limits,
     strict: bool,
