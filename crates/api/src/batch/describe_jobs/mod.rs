@@ -9,6 +9,8 @@ mod effective;
 mod eks;
 mod nodes;
 mod run;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

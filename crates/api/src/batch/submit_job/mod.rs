@@ -39,7 +39,7 @@ pub(super) async fn submit_job(
     })
 }
 
-fn submission(
+pub(super) fn submission(
     scope: &Scope,
     request: model::SubmitJobRequest,
     limits: &Limits,
