@@ -13,11 +13,12 @@ use fornada_core::arn::Scope;
 use fornada_core::attempt::Action;
 use fornada_core::job::Job;
 use fornada_core::record::{Change, Record};
+use fornada_core::service_job::ServiceJob;
 use fornada_core::text::Text;
 use fornada_engine::port::backend::Backend;
 use fornada_engine::port::clock::SystemClock;
 use fornada_engine::port::log::{self, GroupInfo, LogReader, Page, ReadRequest, StreamInfo, StreamName};
-use fornada_engine::port::store::{self, JobIndex, JobQuery, Store};
+use fornada_engine::port::store::{self, JobIndex, JobQuery, ServiceJobQuery, Store};
 use fornada_engine::{Engine, Ports};
 use fornada_model::{batch, logs};
 use http::{Request, Response, StatusCode};
@@ -44,6 +45,10 @@ impl Backend for Nothing {
 
 impl JobIndex for Nothing {
     fn list_jobs(&self, _: &JobQuery) -> Result<Vec<Arc<Job>>, store::Error> {
+        Ok(Vec::new())
+    }
+
+    fn list_service_jobs(&self, _: &ServiceJobQuery) -> Result<Vec<Arc<ServiceJob>>, store::Error> {
         Ok(Vec::new())
     }
 }

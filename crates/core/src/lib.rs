@@ -7,7 +7,8 @@
 //! |---|---|
 //! | [`job`] | the life of a job: statuses, arrays, dependencies, retry, stop |
 //! | [`schedule`] | which job starts where, and as what |
-//! | [`resource`] | compute environments, job queues, job definitions, tags |
+//! | [`service_job`] | service jobs: the same for training jobs |
+//! | [`resource`] | compute environments, job queues, job definitions, service environments, quota shares, tags |
 //! | [`state`], [`turn`], [`record`] | the state, a step of it, and what of it is durable |
 
 #![forbid(unsafe_code)]
@@ -23,6 +24,7 @@ pub mod record;
 pub mod refusal;
 pub mod resource;
 pub mod schedule;
+pub mod service_job;
 pub mod state;
 pub mod text;
 pub mod time;

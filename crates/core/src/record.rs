@@ -13,6 +13,9 @@ use crate::job::{Execution, Job};
 use crate::resource::compute_environment::ComputeEnvironment;
 use crate::resource::job_definition::JobDefinition;
 use crate::resource::job_queue::JobQueue;
+use crate::resource::quota_share::QuotaShare;
+use crate::resource::service_environment::ServiceEnvironment;
+use crate::service_job::ServiceJob;
 use crate::state::State;
 use crate::text::Text;
 
@@ -31,6 +34,12 @@ pub enum Record {
     Child(Uuid, u32, Arc<Execution>),
     /// A machine that attempts were placed on.
     Instance(Arc<Host>),
+    /// A service environment.
+    ServiceEnvironment(Arc<ServiceEnvironment>),
+    /// A quota share.
+    QuotaShare(Arc<QuotaShare>),
+    /// A service job.
+    ServiceJob(Arc<ServiceJob>),
 }
 
 /// Names one record.
@@ -48,6 +57,12 @@ pub enum Key {
     Child(Uuid, u32),
     /// By instance id.
     Instance(Text),
+    /// By ARN.
+    ServiceEnvironment(Arn),
+    /// By ARN.
+    QuotaShare(Arn),
+    /// By id.
+    ServiceJob(Uuid),
 }
 
 /// One change to the store.
@@ -75,6 +90,11 @@ impl State {
                 Record::Child(*job, *index, Arc::clone(self.arrays.get(job)?.children.get(index)?))
             }
             Key::Instance(id) => Record::Instance(Arc::clone(&self.instances.get(id)?.record)),
+            Key::ServiceEnvironment(arn) => {
+                Record::ServiceEnvironment(Arc::clone(self.service_environments.get(arn)?))
+            }
+            Key::QuotaShare(arn) => Record::QuotaShare(Arc::clone(self.quota_shares.get(arn)?)),
+            Key::ServiceJob(id) => Record::ServiceJob(Arc::clone(self.service_jobs.records.get(id)?)),
         })
     }
 }

@@ -8,9 +8,12 @@ pub(crate) mod job_queues;
 mod list_jobs;
 mod names;
 mod paging;
+mod quota_shares;
 mod require;
 mod retry_strategy;
 mod selection;
+mod service_environments;
+mod service_jobs;
 mod stop_jobs;
 mod submit_job;
 mod tags;
@@ -56,7 +59,7 @@ pub(crate) async fn serve(
 fn check_payload(operation: Operation, body: &Bytes) -> Result<(), WireError> {
     let kib = match operation {
         Operation::RegisterJobDefinition => 24,
-        Operation::SubmitJob => 30,
+        Operation::SubmitJob | Operation::SubmitServiceJob => 30,
         _ => return Ok(()),
     };
     if body.len() > kib * 1024 {
@@ -97,36 +100,48 @@ async fn dispatch(call: &Call, operation: Operation, body: Value) -> Result<Resp
             answer(compute_environments::update(call, request(body)?).await?)
         }
         Operation::UpdateJobQueue => answer(job_queues::update(call, request(body)?).await?),
+        Operation::CreateQuotaShare => answer(quota_shares::create(call, request(body)?).await?),
+        Operation::CreateServiceEnvironment => {
+            answer(service_environments::create(call, request(body)?).await?)
+        }
+        Operation::DeleteQuotaShare => answer(quota_shares::delete(call, request(body)?).await?),
+        Operation::DeleteServiceEnvironment => {
+            answer(service_environments::delete(call, request(body)?).await?)
+        }
+        Operation::DescribeQuotaShare => answer(quota_shares::describe(call, request(body)?).await?),
+        Operation::DescribeServiceEnvironments => {
+            answer(service_environments::describe(call, request(body)?).await?)
+        }
+        Operation::DescribeServiceJob => {
+            answer(service_jobs::describe::describe(call, request(body)?).await?)
+        }
+        Operation::GetJobQueueSnapshot => answer(service_jobs::snapshot::get(call, request(body)?).await?),
+        Operation::ListQuotaShares => answer(quota_shares::list(call, request(body)?).await?),
+        Operation::ListServiceJobs => answer(service_jobs::list::list(call, request(body)?).await?),
+        Operation::SubmitServiceJob => answer(service_jobs::submit::submit(call, request(body)?).await?),
+        Operation::TerminateServiceJob => answer(service_jobs::terminate::one(call, request(body)?).await?),
+        Operation::TerminateServiceJobs => {
+            answer(service_jobs::terminate::several(call, request(body)?).await?)
+        }
+        Operation::UpdateQuotaShare => answer(quota_shares::update(call, request(body)?).await?),
+        Operation::UpdateServiceEnvironment => {
+            answer(service_environments::update(call, request(body)?).await?)
+        }
+        Operation::UpdateServiceJob => answer(service_jobs::update::update(call, request(body)?).await?),
         // Listed in docs/unsupported-operations.md; a test keeps the list true.
         Operation::CancelJobs
         | Operation::CreateConsumableResource
-        | Operation::CreateQuotaShare
         | Operation::CreateSchedulingPolicy
-        | Operation::CreateServiceEnvironment
         | Operation::DeleteConsumableResource
-        | Operation::DeleteQuotaShare
         | Operation::DeleteSchedulingPolicy
-        | Operation::DeleteServiceEnvironment
         | Operation::DescribeConsumableResource
-        | Operation::DescribeQuotaShare
         | Operation::DescribeSchedulingPolicies
-        | Operation::DescribeServiceEnvironments
-        | Operation::DescribeServiceJob
-        | Operation::GetJobQueueSnapshot
         | Operation::ListConsumableResources
         | Operation::ListJobsByConsumableResource
-        | Operation::ListQuotaShares
         | Operation::ListSchedulingPolicies
-        | Operation::ListServiceJobs
-        | Operation::SubmitServiceJob
         | Operation::TerminateJobs
-        | Operation::TerminateServiceJob
-        | Operation::TerminateServiceJobs
         | Operation::UpdateConsumableResource
-        | Operation::UpdateQuotaShare
-        | Operation::UpdateSchedulingPolicy
-        | Operation::UpdateServiceEnvironment
-        | Operation::UpdateServiceJob => Err(unsupported(operation)),
+        | Operation::UpdateSchedulingPolicy => Err(unsupported(operation)),
     }
 }
 

@@ -41,20 +41,26 @@ async fn stop(
     reason: String,
     how: impl FnOnce(&mut Turn<'_>, JobId, &Text) + Send + 'static,
 ) -> Result<(), WireError> {
-    if reason.is_empty() {
-        return Err(WireError::invalid("A reason is required."));
-    }
-    if reason.chars().count() > REASON_MAX {
-        return Err(WireError::invalid(format!("A reason can have at most {REASON_MAX} characters.")));
-    }
+    let reason = checked_reason(reason)?;
     let id: JobId = job_id.parse().map_err(|_| WireError::invalid(format!("{job_id} is not a job id.")))?;
-    let (scope, reason) = (call.scope.clone(), Text::from(reason));
+    let scope = call.scope.clone();
     let stop = move |turn: &mut Turn<'_>| {
         if is_owned(turn, &scope, id) {
             how(turn, id, &reason);
         }
     };
     Ok(call.app.engine.decide(stop).await?)
+}
+
+/// Why a caller ends a job.
+pub(super) fn checked_reason(reason: String) -> Result<Text, WireError> {
+    if reason.is_empty() {
+        return Err(WireError::invalid("A reason is required."));
+    }
+    if reason.chars().count() > REASON_MAX {
+        return Err(WireError::invalid(format!("A reason can have at most {REASON_MAX} characters.")));
+    }
+    Ok(reason.into())
 }
 
 fn is_owned(turn: &Turn<'_>, scope: &Scope, id: JobId) -> bool {

@@ -25,6 +25,7 @@ pub const FAILED_TO_START: &str = "Task failed to start";
 impl Turn<'_> {
     /// Applies one observation.
     pub fn observe(&mut self, observation: Observation) {
+        let Some(observation) = self.observe_service_job(observation) else { return };
         match observation {
             Observation::Connected(host, reports) => self.reconcile(host, reports),
             Observation::Started(attempt, at) => self.attempt_started(attempt, at),
@@ -66,6 +67,10 @@ impl Turn<'_> {
         self.state.schedule_due = true;
 
         for attempt in &expected {
+            if self.is_of_service_job(*attempt) {
+                self.reconcile_service_job(*attempt, reports.get(attempt), restarted);
+                continue;
+            }
             match reports.get(attempt) {
                 Some(report) if report.ended.is_some() => self.attempt_exited(report.clone()),
                 Some(report) => self.adopt(*attempt, report.started_at),

@@ -56,6 +56,9 @@ pub struct JobQueue {
     /// When it was created.
     #[n(9)]
     pub created_at: Timestamp,
+    /// ARN of the service environment of a queue of service jobs; such a queue has no compute environments.
+    #[n(11)]
+    pub service_environment: Option<Arn>,
 }
 
 impl JobQueue {
@@ -76,6 +79,8 @@ pub struct Specification {
     pub priority: i32,
     /// Full ARNs, in order.
     pub environments: Vec<Arn>,
+    /// Full ARN, instead of compute environments.
+    pub service_environment: Option<Arn>,
     /// The rest.
     pub document: Document,
 }
@@ -84,13 +89,15 @@ impl Turn<'_> {
     /// Creates a queue, in status CREATING.
     ///
     /// # Errors
-    /// [`Refusal::AlreadyExists`]; [`Refusal::EnvironmentNotValid`]; [`Refusal::MixedEnvironments`].
+    /// [`Refusal::AlreadyExists`]; [`Refusal::EnvironmentNotValid`]; [`Refusal::MixedEnvironments`]; for service
+    /// environments [`Refusal::Service`].
     pub fn create_job_queue(&mut self, given: Specification, tags: Tags) -> Result<(), Refusal> {
-        let Specification { arn, enabled, priority, environments, document } = given;
+        let Specification { arn, enabled, priority, environments, service_environment, document } = given;
         if self.state.job_queues.contains_key(&arn) {
             return Err(Refusal::AlreadyExists { arn });
         }
         self.check_environments(&environments)?;
+        service_environment.as_ref().map_or(Ok(()), |it| self.check_service_environment(it, &arn))?;
         self.put_job_queue(JobQueue {
             arn: arn.clone(),
             enabled,
@@ -102,6 +109,7 @@ impl Turn<'_> {
             document,
             version: 0,
             created_at: self.now,
+            service_environment,
         });
         self.settle_soon(&arn);
         Ok(())
@@ -112,7 +120,7 @@ impl Turn<'_> {
     /// # Errors
     /// [`Refusal::NoSuchResource`]; [`Refusal::BeingModified`]; as [`Turn::create_job_queue`] for the environments.
     pub fn update_job_queue(&mut self, given: Specification, version: u64) -> Result<(), Refusal> {
-        let Specification { arn, enabled, priority, environments, document } = given;
+        let Specification { arn, enabled, priority, environments, service_environment, document } = given;
         let queue = self.existing_job_queue(&arn)?;
         if !queue.status.is_settled() || queue.version != version {
             return Err(Refusal::BeingModified { arn });
@@ -120,8 +128,20 @@ impl Turn<'_> {
         if environments != queue.environments {
             self.check_environments(&environments)?;
         }
+        if service_environment != queue.service_environment {
+            service_environment.as_ref().map_or(Ok(()), |it| self.check_service_environment(it, &arn))?;
+        }
         let (status, version) = (Status::Updating, version + 1);
-        self.put_job_queue(JobQueue { enabled, priority, environments, document, status, version, ..queue });
+        self.put_job_queue(JobQueue {
+            enabled,
+            priority,
+            environments,
+            service_environment,
+            document,
+            status,
+            version,
+            ..queue
+        });
         self.settle_soon(&arn);
         Ok(())
     }
@@ -150,6 +170,9 @@ impl Turn<'_> {
         for (_, job) in jobs {
             self.terminate_job(crate::id::JobId::whole(job), &QUEUE_DELETED.into());
         }
+        for job in self.state.service_jobs.live_of(arn, None) {
+            self.terminate_service_job(job, &QUEUE_DELETED.into());
+        }
         self.settle_soon(arn);
         Ok(())
     }
@@ -163,6 +186,8 @@ impl Turn<'_> {
             Status::Deleting if self.state.live_jobs(arn) == 0 => {
                 self.state.job_queues.remove(arn);
                 self.state.backlogs.remove(arn);
+                self.state.service_jobs.backlogs.remove(arn);
+                self.remove_quota_shares_of(arn);
                 self.touch(Key::JobQueue(arn.clone()));
             }
             Status::Deleting | Status::Valid | Status::Invalid => {}

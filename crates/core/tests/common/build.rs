@@ -177,6 +177,7 @@ pub fn queue(name: &str) -> Queue {
         enabled: true,
         priority: 1,
         environments: Vec::new(),
+        service_environment: None,
         document: Document::default(),
     };
     Queue(given, Tags::new())

@@ -42,6 +42,9 @@ pub fn key(record: &Record) -> Key {
         Record::Job(job) => Key::Job(job.id),
         Record::Child(job, index, _) => Key::Child(*job, *index),
         Record::Instance(host) => Key::Instance(host.instance_id.clone()),
+        Record::ServiceEnvironment(environment) => Key::ServiceEnvironment(environment.arn.clone()),
+        Record::QuotaShare(share) => Key::QuotaShare(share.arn.clone()),
+        Record::ServiceJob(job) => Key::ServiceJob(job.id),
     }
 }
 
@@ -53,6 +56,9 @@ pub fn encode(record: &Record) -> Vec<u8> {
         Record::Job(job) => minicbor::to_vec(&**job),
         Record::Child(_, _, child) => minicbor::to_vec(&**child),
         Record::Instance(host) => minicbor::to_vec(&**host),
+        Record::ServiceEnvironment(environment) => minicbor::to_vec(&**environment),
+        Record::QuotaShare(share) => minicbor::to_vec(&**share),
+        Record::ServiceJob(job) => minicbor::to_vec(&**job),
     };
     body.expect("memory takes everything")
 }
@@ -68,5 +74,8 @@ pub fn decode(key: &Key, body: &[u8]) -> Record {
         Key::Job(_) => Record::Job(read(body)),
         Key::Child(job, index) => Record::Child(*job, *index, read(body)),
         Key::Instance(_) => Record::Instance(read(body)),
+        Key::ServiceEnvironment(_) => Record::ServiceEnvironment(read(body)),
+        Key::QuotaShare(_) => Record::QuotaShare(read(body)),
+        Key::ServiceJob(_) => Record::ServiceJob(read(body)),
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use fornada_core::arn::Arn;
 use fornada_core::job::{Job, JobStatus};
 use fornada_core::record::{Change, Record};
+use fornada_core::service_job::{ServiceJob, ServiceJobStatus};
 use fornada_core::text::Text;
 use fornada_core::time::Timestamp;
 
@@ -41,6 +42,12 @@ pub trait JobIndex: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn list_jobs(&self, query: &JobQuery) -> Result<Vec<Arc<Job>>, Error>;
+
+    /// Service jobs of a queue, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn list_service_jobs(&self, query: &ServiceJobQuery) -> Result<Vec<Arc<ServiceJob>>, Error>;
 }
 
 /// Which jobs of a queue.
@@ -65,6 +72,36 @@ pub enum JobFilter {
     Name(Pattern),
     /// `JOB_DEFINITION`: the ARN begins with this text, for a name with all revisions, a prefix, or one revision.
     Definition(DefinitionFilter),
+    /// `BEFORE_CREATED_AT`.
+    CreatedBefore(Timestamp),
+    /// `AFTER_CREATED_AT`.
+    CreatedAfter(Timestamp),
+}
+
+/// Which service jobs of a queue.
+#[derive(Clone, Debug)]
+pub struct ServiceJobQuery {
+    /// ARN of the queue.
+    pub queue: Arn,
+    /// Only this status.
+    pub status: Option<ServiceJobStatus>,
+    /// One more condition.
+    pub filter: Option<ServiceJobFilter>,
+    /// Only jobs before this place in the order of submission: where the page before ended.
+    pub before_sequence: Option<u64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// The filters of ListServiceJobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServiceJobFilter {
+    /// `JOB_NAME`: case does not matter.
+    Name(Pattern),
+    /// `SHARE_IDENTIFIER`.
+    ShareIdentifier(Text),
+    /// `QUOTA_SHARE_NAME`.
+    QuotaShare(Text),
     /// `BEFORE_CREATED_AT`.
     CreatedBefore(Timestamp),
     /// `AFTER_CREATED_AT`.

@@ -1,10 +1,16 @@
-//! Searching jobs: what ListJobs needs, by index, over durable rows.
+//! Searching jobs: what ListJobs and ListServiceJobs need, by index, over durable rows, so that a long list of ended jobs
+//! costs the engine nothing.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use fornada_core::job::Job;
-use fornada_engine::port::store::{DefinitionFilter, Error, JobFilter, JobIndex, JobQuery, Pattern};
+use fornada_core::service_job::ServiceJob;
+use fornada_core::time::Timestamp;
+use fornada_engine::port::store::{
+    DefinitionFilter, Error, JobFilter, JobIndex, JobQuery, Pattern, ServiceJobFilter, ServiceJobQuery,
+};
+use minicbor::Decode;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 
@@ -45,57 +51,105 @@ impl SqliteIndex {
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-impl JobIndex for SqliteIndex {
-    fn list_jobs(&self, query: &JobQuery) -> Result<Vec<Arc<Job>>, Error> {
-        let (sql, values) = statement(query);
+impl SqliteIndex {
+    fn list<T: for<'b> Decode<'b, ()>>(&self, select: Select) -> Result<Vec<Arc<T>>, Error> {
+        let Select { sql, values } = select;
         let read = |connection: &Connection| {
             let mut statement = connection.prepare_cached(&sql)?;
             let mut rows = statement.query(params_from_iter(values))?;
-            let mut jobs = Vec::new();
+            let mut records = Vec::new();
             while let Some(row) = rows.next()? {
-                jobs.push(record::decode(row.get_ref(0)?.as_blob()?)?);
+                records.push(record::decode(row.get_ref(0)?.as_blob()?)?);
             }
-            Ok(jobs)
+            Ok(records)
         };
         self.with_connection(read).map_err(|source| Error { what: "cannot list jobs".into(), source })
     }
 }
 
-fn statement(query: &JobQuery) -> (String, Vec<Value>) {
-    let mut sql = String::from("SELECT body FROM job WHERE queue = ?");
-    let mut values: Vec<Value> = vec![Value::Text(query.queue.as_str().to_owned())];
-    let mut and = |condition: &str, with: Vec<Value>| {
-        sql.push_str(" AND ");
-        sql.push_str(condition);
-        values.extend(with);
-    };
-    if let Some(status) = query.status {
-        and("status = ?", vec![Value::Integer(i64::from(status as u8))]);
+impl JobIndex for SqliteIndex {
+    fn list_jobs(&self, query: &JobQuery) -> Result<Vec<Arc<Job>>, Error> {
+        let JobQuery { queue, status, filter, before_sequence, limit } = query;
+        let mut select = Select::from("job", queue);
+        select.status(status.map(|status| status as u8));
+        match filter {
+            None => {}
+            Some(JobFilter::Name(pattern)) => select.name(pattern),
+            Some(JobFilter::Definition(DefinitionFilter::Revision(arn))) => {
+                select.and("definition = ?", vec![text(arn)]);
+            }
+            Some(JobFilter::Definition(DefinitionFilter::Family(family))) => {
+                select.and("substr(definition, 1, ?) = ?", starts_with(&format!("{family}:")));
+            }
+            Some(JobFilter::Definition(DefinitionFilter::Prefix(prefix))) => {
+                select.and("substr(definition, 1, ?) = ?", starts_with(prefix));
+            }
+            Some(JobFilter::CreatedBefore(at)) => select.created("<", *at),
+            Some(JobFilter::CreatedAfter(at)) => select.created(">", *at),
+        }
+        self.list(select.page(*before_sequence, *limit))
     }
-    if let Some(sequence) = query.before_sequence {
-        and("sequence < ?", vec![Value::Integer(sequence.cast_signed())]);
+
+    fn list_service_jobs(&self, query: &ServiceJobQuery) -> Result<Vec<Arc<ServiceJob>>, Error> {
+        let ServiceJobQuery { queue, status, filter, before_sequence, limit } = query;
+        let mut select = Select::from("service_job", queue);
+        select.status(status.map(|status| status as u8));
+        match filter {
+            None => {}
+            Some(ServiceJobFilter::Name(pattern)) => select.name(pattern),
+            Some(ServiceJobFilter::ShareIdentifier(share)) => {
+                select.and("share_identifier = ?", vec![text(share)]);
+            }
+            Some(ServiceJobFilter::QuotaShare(share)) => select.and("quota_share = ?", vec![text(share)]),
+            Some(ServiceJobFilter::CreatedBefore(at)) => select.created("<", *at),
+            Some(ServiceJobFilter::CreatedAfter(at)) => select.created(">", *at),
+        }
+        self.list(select.page(*before_sequence, *limit))
     }
-    match &query.filter {
-        None => {}
-        Some(JobFilter::Name(Pattern::Exact(name))) => and("name = ?", vec![text(name)]),
-        Some(JobFilter::Name(Pattern::Prefix(prefix))) => {
-            and("substr(name, 1, ?) = ? COLLATE NOCASE", starts_with(prefix));
-        }
-        Some(JobFilter::Definition(DefinitionFilter::Revision(arn))) => {
-            and("definition = ?", vec![text(arn)])
-        }
-        Some(JobFilter::Definition(DefinitionFilter::Family(family))) => {
-            and("substr(definition, 1, ?) = ?", starts_with(&format!("{family}:")));
-        }
-        Some(JobFilter::Definition(DefinitionFilter::Prefix(prefix))) => {
-            and("substr(definition, 1, ?) = ?", starts_with(prefix));
-        }
-        Some(JobFilter::CreatedBefore(at)) => and("created_at < ?", vec![Value::Integer(at.as_millis())]),
-        Some(JobFilter::CreatedAfter(at)) => and("created_at > ?", vec![Value::Integer(at.as_millis())]),
+}
+
+/// A query of one queue's rows, condition by condition.
+struct Select {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Select {
+    fn from(table: &str, queue: &str) -> Select {
+        Select { sql: format!("SELECT body FROM {table} WHERE queue = ?"), values: vec![text(queue)] }
     }
-    sql.push_str(" ORDER BY sequence DESC LIMIT ?");
-    values.push(Value::Integer(i64::from(query.limit)));
-    (sql, values)
+
+    fn and(&mut self, condition: &str, with: Vec<Value>) {
+        self.sql.push_str(" AND ");
+        self.sql.push_str(condition);
+        self.values.extend(with);
+    }
+
+    fn status(&mut self, status: Option<u8>) {
+        if let Some(status) = status {
+            self.and("status = ?", vec![Value::Integer(status.into())]);
+        }
+    }
+
+    fn name(&mut self, pattern: &Pattern) {
+        match pattern {
+            Pattern::Exact(name) => self.and("name = ?", vec![text(name)]),
+            Pattern::Prefix(prefix) => self.and("substr(name, 1, ?) = ? COLLATE NOCASE", starts_with(prefix)),
+        }
+    }
+
+    fn created(&mut self, order: &str, at: Timestamp) {
+        self.and(&format!("created_at {order} ?"), vec![Value::Integer(at.as_millis())]);
+    }
+
+    fn page(mut self, before_sequence: Option<u64>, limit: u32) -> Select {
+        if let Some(sequence) = before_sequence {
+            self.and("sequence < ?", vec![Value::Integer(sequence.cast_signed())]);
+        }
+        self.sql.push_str(" ORDER BY sequence DESC LIMIT ?");
+        self.values.push(Value::Integer(i64::from(limit)));
+        self
+    }
 }
 
 fn text(text: &str) -> Value {
