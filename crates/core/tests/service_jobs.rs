@@ -14,7 +14,7 @@ use fornada_core::time::Timestamp;
 use proptest::prelude::*;
 
 use common::service::{QUEUE, training};
-use common::{Lost, World, job, queue_arn, scope};
+use common::{Lost, World, job, queue_arn};
 
 use ServiceJobStatus::{Failed, Runnable, Running, Scheduled, Succeeded};
 
@@ -360,6 +360,5 @@ proptest! {
             prop_assert!(world.service_status(id).is_terminal(), "{id} is {}", world.service_status(id));
         }
         prop_assert_eq!(world.state.running_attempts(), 0);
-        let _ = scope();
     }
 }

@@ -50,17 +50,19 @@ impl World {
     pub fn with_service(capacity: &[(&str, u32)]) -> World {
         let mut world = World::empty(4);
         let arn = service_environment_arn();
-        world.turn(|turn| turn.create_service_environment(arn, true, limits(capacity), Tags::new())).unwrap();
+        world
+            .turn(|turn| turn.create_service_environment(arn, true, limits(capacity), Tags::new()))
+            .expect("a new name");
         world.advance(1);
         let mut given = queue(QUEUE);
         given.0.service_environment = Some(service_environment_arn());
-        world.create_queue(given).unwrap();
+        world.create_queue(given).expect("a new name");
         world
     }
 
     pub fn set_limits(&mut self, capacity: &[(&str, u32)]) {
         let (arn, limits) = (service_environment_arn(), limits(capacity));
-        self.turn(|turn| turn.update_service_environment(&arn, None, Some(limits))).unwrap();
+        self.turn(|turn| turn.update_service_environment(&arn, None, Some(limits))).expect("it is there");
         self.advance(1);
     }
 
@@ -76,7 +78,7 @@ impl World {
             tags: Tags::new(),
             created_at: Timestamp::default(),
         };
-        self.turn(|turn| turn.create_quota_share(share)).unwrap();
+        self.turn(|turn| turn.create_quota_share(share)).expect("a new name");
         self.advance(1);
     }
 

@@ -79,6 +79,11 @@ pub(super) fn training_job(payload: &str) -> Result<TrainingJob, WireError> {
         request;
     let AlgorithmSpecification { training_image, container_entrypoint, container_arguments } =
         algorithm_specification;
+    if let Some(name) = environment.keys().find(|name| !is_variable(name)) {
+        return Err(WireError::invalid(format!(
+            "Environment of serviceRequestPayload: {name:?} is not a name: use letters, digits and underscores."
+        )));
+    }
     let mut command: Vec<Text> =
         container_entrypoint.into_iter().chain(container_arguments).map(Text::from).collect();
     if command.is_empty() {
@@ -91,6 +96,12 @@ pub(super) fn training_job(payload: &str) -> Result<TrainingJob, WireError> {
         instances: instances(resource_config)?,
         max_runtime_seconds: stopping_condition.and_then(|condition| condition.max_runtime_in_seconds),
     })
+}
+
+/// Source: Amazon SageMaker API reference, CreateTrainingJob: Environment.
+fn is_variable(name: &str) -> bool {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    name.bytes().all(word) && name.bytes().next().is_some_and(|first| !first.is_ascii_digit())
 }
 
 fn instances(config: ResourceConfig) -> Result<Instances, WireError> {
@@ -153,7 +164,10 @@ mod tests {
     fn what_is_no_request() {
         let mut no_image = request(one());
         no_image["AlgorithmSpecification"] = json!({ "AlgorithmName": "x" });
+        let mut bad_name = request(one());
+        bad_name["Environment"] = json!({ "A=B": "1" });
         let cases = [
+            (bad_name.to_string(), "is not a name"),
             ("{".to_owned(), "is not valid JSON"),
             ("[]".into(), "must be a JSON object"),
             ("{}".into(), "missing field `AlgorithmSpecification`"),
