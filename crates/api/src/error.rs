@@ -191,6 +191,7 @@ impl From<Refusal> for WireError {
             Refusal::NotTaggable { arn } => {
                 WireError::client(format!("{arn} cannot be tagged: tag the parent job instead"))
             }
+            Refusal::Service(refusal) => refusal.into(),
         }
     }
 }

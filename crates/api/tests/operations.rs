@@ -13,11 +13,12 @@ use fornada_api::{defaults, front};
 use fornada_core::arn::Scope;
 use fornada_core::attempt::Action;
 use fornada_core::record::{Change, Record};
+use fornada_core::service_job::ServiceJob;
 use fornada_core::text::Text;
 use fornada_engine::port::backend::Backend;
 use fornada_engine::port::clock::SystemClock;
 use fornada_engine::port::log::{self, GroupInfo, LogReader, Page, ReadRequest, StreamInfo, StreamName};
-use fornada_engine::port::store::{self, JobIndex, JobPage, JobQuery, Store};
+use fornada_engine::port::store::{self, JobIndex, JobPage, JobQuery, ServiceJobQuery, Store};
 use fornada_engine::{Engine, Ports};
 use fornada_model::{batch, logs};
 use http::{Request, Response, StatusCode};
@@ -45,6 +46,10 @@ impl Backend for Nothing {
 impl JobIndex for Nothing {
     fn list_jobs(&self, _: &JobQuery) -> Result<JobPage, store::Error> {
         Ok(JobPage::default())
+    }
+
+    fn list_service_jobs(&self, _: &ServiceJobQuery) -> Result<Vec<Arc<ServiceJob>>, store::Error> {
+        Ok(Vec::new())
     }
 }
 

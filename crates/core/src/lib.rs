@@ -7,7 +7,9 @@
 //! |---|---|
 //! | [`job`] | the life of a job: statuses, arrays, dependencies, retry, stop |
 //! | [`schedule`] | which job starts where, and as what |
-//! | [`resource`] | compute environments, job queues, job definitions, scheduling policies, consumable resources, tags |
+//! | [`service_job`] | service jobs: the same for training jobs |
+//! | [`resource`] | compute environments, job queues, job definitions, scheduling policies, consumable resources, service
+//!   environments, quota shares, tags |
 //! | [`state`], [`turn`], [`record`] | the state, a step of it, and what of it is durable |
 
 #![forbid(unsafe_code)]
@@ -23,6 +25,7 @@ pub mod record;
 pub mod refusal;
 pub mod resource;
 pub mod schedule;
+pub mod service_job;
 pub mod state;
 pub mod task;
 pub mod text;

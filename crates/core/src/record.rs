@@ -14,7 +14,10 @@ use crate::resource::compute_environment::ComputeEnvironment;
 use crate::resource::consumable_resource::ConsumableResource;
 use crate::resource::job_definition::JobDefinition;
 use crate::resource::job_queue::JobQueue;
+use crate::resource::quota_share::QuotaShare;
 use crate::resource::scheduling_policy::SchedulingPolicy;
+use crate::resource::service_environment::ServiceEnvironment;
+use crate::service_job::ServiceJob;
 use crate::state::State;
 use crate::text::Text;
 
@@ -37,6 +40,12 @@ pub enum Record {
     SchedulingPolicy(Arc<SchedulingPolicy>),
     /// A consumable resource.
     ConsumableResource(Arc<ConsumableResource>),
+    /// A service environment.
+    ServiceEnvironment(Arc<ServiceEnvironment>),
+    /// A quota share.
+    QuotaShare(Arc<QuotaShare>),
+    /// A service job.
+    ServiceJob(Arc<ServiceJob>),
 }
 
 /// Names one record.
@@ -58,6 +67,12 @@ pub enum Key {
     SchedulingPolicy(Arn),
     /// By ARN.
     ConsumableResource(Arn),
+    /// By ARN.
+    ServiceEnvironment(Arn),
+    /// By ARN.
+    QuotaShare(Arn),
+    /// By id.
+    ServiceJob(Uuid),
 }
 
 /// One change to the store.
@@ -93,6 +108,11 @@ impl State {
             Key::ConsumableResource(arn) => {
                 Record::ConsumableResource(Arc::clone(self.consumable_resources.get(arn)?))
             }
+            Key::ServiceEnvironment(arn) => {
+                Record::ServiceEnvironment(Arc::clone(self.service_environments.get(arn)?))
+            }
+            Key::QuotaShare(arn) => Record::QuotaShare(Arc::clone(self.quota_shares.get(arn)?)),
+            Key::ServiceJob(id) => Record::ServiceJob(Arc::clone(self.service_jobs.records.get(id)?)),
         })
     }
 }

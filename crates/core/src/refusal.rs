@@ -3,6 +3,7 @@
 use crate::arn::Arn;
 use crate::container::BadSize;
 use crate::quantity::Resources;
+use crate::service_job::refusal::ServiceRefusal;
 use crate::text::Text;
 
 /// A command that the state does not allow. Nothing was changed.
@@ -167,6 +168,9 @@ pub enum Refusal {
         /// Its ARN.
         arn: Arn,
     },
+    /// About service environments, quota shares and service jobs.
+    #[error(transparent)]
+    Service(#[from] ServiceRefusal),
 }
 
 /// Why a resource cannot be deleted now.
@@ -178,7 +182,7 @@ pub enum Undeletable {
     /// Its state is ENABLED.
     #[error("it is not DISABLED")]
     NotDisabled,
-    /// A job queue refers to the compute environment or scheduling policy.
+    /// A job queue refers to the environment or scheduling policy.
     #[error("a job queue uses it")]
     InUse,
 }

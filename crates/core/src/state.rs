@@ -22,8 +22,11 @@ use crate::resource::compute_environment::ComputeEnvironment;
 use crate::resource::consumable_resource::ConsumableResource;
 use crate::resource::job_definition::JobDefinition;
 use crate::resource::job_queue::JobQueue;
+use crate::resource::quota_share::QuotaShare;
 use crate::resource::scheduling_policy::SchedulingPolicy;
+use crate::resource::service_environment::ServiceEnvironment;
 use crate::schedule::Share;
+use crate::service_job::index::ServiceJobs;
 use crate::text::Text;
 use crate::time::Timestamp;
 
@@ -34,6 +37,8 @@ pub enum Timer {
     Settle(Arn),
     /// An attempt has run for as long as it may.
     AttemptTimeout(AttemptId),
+    /// An attempt of a service job has run for as long as it may.
+    ServiceJobTimeout(AttemptId),
 }
 
 /// A machine, and how much of it is taken.
@@ -78,6 +83,9 @@ pub struct State {
     pub(crate) instances: BTreeMap<Text, Instance>,
     pub(crate) scheduling_policies: BTreeMap<Arn, Arc<SchedulingPolicy>>,
     pub(crate) consumable_resources: BTreeMap<Arn, Arc<ConsumableResource>>,
+    pub(crate) service_environments: BTreeMap<Arn, Arc<ServiceEnvironment>>,
+    pub(crate) quota_shares: BTreeMap<Arn, Arc<QuotaShare>>,
+    pub(crate) service_jobs: ServiceJobs,
 
     pub(crate) backlogs: BTreeMap<Arn, Backlog>,
     /// From a job to those that depend on it, or on a child of it.
@@ -135,6 +143,15 @@ impl State {
                 Record::ConsumableResource(resource) => {
                     state.consumable_resources.insert(resource.arn.clone(), resource);
                 }
+                Record::ServiceEnvironment(environment) => {
+                    state.service_environments.insert(environment.arn.clone(), environment);
+                }
+                Record::QuotaShare(share) => {
+                    state.quota_shares.insert(share.arn.clone(), share);
+                }
+                Record::ServiceJob(job) => {
+                    state.service_jobs.records.insert(job.id, job);
+                }
             }
         }
         for arn in
@@ -150,7 +167,13 @@ impl State {
         {
             state.timers.insert((Timestamp::default(), Timer::Settle(arn)));
         }
+        let services = state.service_environments.values().map(|e| (e.status, e.arn.clone()));
+        let shares = state.quota_shares.values().map(|share| (share.status, share.arn.clone()));
+        for (_, arn) in services.chain(shares).filter(|(status, _)| !status.is_settled()) {
+            state.timers.insert((Timestamp::default(), Timer::Settle(arn)));
+        }
         state.recover_jobs(children);
+        state.recover_service_jobs();
         state
     }
 
@@ -407,7 +430,7 @@ impl State {
 
     /// Whether the resource has jobs that have not ended.
     pub(crate) fn live_jobs(&self, queue: &str) -> usize {
-        self.backlogs.get(queue).map_or(0, |backlog| backlog.live)
+        self.backlogs.get(queue).map_or(0, |backlog| backlog.live) + self.service_jobs.live(queue)
     }
 
     /// Checks that every index agrees with the records.
@@ -484,6 +507,7 @@ impl State {
             );
         }
         self.check_accounts(placed.into_iter());
+        attempts += self.check_service_jobs();
         assert_eq!(self.running_attempts(), attempts, "instances hold what is placed");
         assert_eq!(self.addresses, addresses, "addresses are those of nodes that have a place");
         assert!(
@@ -510,6 +534,9 @@ impl State {
             "environments settle"
         );
         assert!(self.job_queues.values().all(|queue| unsettled(queue.status, &queue.arn)), "queues settle");
+        let mut services = self.service_environments.values();
+        assert!(services.all(|e| unsettled(e.status, &e.arn)), "service environments settle");
+        assert!(self.quota_shares.values().all(|share| unsettled(share.status, &share.arn)), "shares settle");
     }
 }
 

@@ -69,6 +69,7 @@ impl<'a> Turn<'a> {
             match timer {
                 Timer::Settle(arn) => self.settle(&arn),
                 Timer::AttemptTimeout(attempt) => self.attempt_timed_out(attempt),
+                Timer::ServiceJobTimeout(attempt) => self.service_job_timed_out(attempt),
             }
         }
         self.settle_dependents();

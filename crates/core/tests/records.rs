@@ -26,7 +26,13 @@ use fornada_core::resource::compute_environment::{ComputeEnvironment, Platform};
 use fornada_core::resource::consumable_resource::{ClientToken, Consumable, ConsumableResource};
 use fornada_core::resource::job_definition::JobDefinition;
 use fornada_core::resource::job_queue::JobQueue;
+use fornada_core::resource::quota_share::{QuotaShare, Sharing};
 use fornada_core::resource::scheduling_policy::{FairShare, Kind, SchedulingPolicy};
+use fornada_core::resource::service_environment::ServiceEnvironment;
+use fornada_core::service_job::capacity::{CapacityLimit, Instances};
+use fornada_core::service_job::{
+    ServiceAttempt, ServiceJob, ServiceJobStatus, ServicePlacement, TrainingJob,
+};
 use fornada_core::task::{NodeRange, NodesTemplate, TaskKind, TaskTemplate};
 use fornada_core::text::{Document, Text};
 use fornada_core::time::Timestamp;
@@ -158,10 +164,14 @@ fn job_queue() {
         version: 2,
         created_at: Timestamp(1_700_000_000_000),
         scheduling_policy: None,
+        service_environment: None,
     };
     check("job_queue", &value);
-    let value = JobQueue { scheduling_policy: Some(policy_arn("p")), ..value };
-    check("job_queue_fair_share", &value);
+    let fair_share = JobQueue { scheduling_policy: Some(policy_arn("p")), ..value.clone() };
+    check("job_queue_fair_share", &fair_share);
+    let environments = Vec::new();
+    let service_environment = Some(scope().resolve("service-environment", "se"));
+    check("job_queue_service", &JobQueue { environments, service_environment, ..value });
 }
 
 #[test]
@@ -359,6 +369,89 @@ fn instance() {
         capacity: Resources { milli_vcpus: 64_000, memory_mib: 1 << 20, gpus: 8 },
     };
     check("instance", &value);
+}
+
+fn limits() -> Vec<CapacityLimit> {
+    let limit = |unit: &str, max| CapacityLimit { unit: unit.into(), max };
+    vec![limit("NUM_INSTANCES", 5), limit("ml.m5.large", 70_000)]
+}
+
+#[test]
+fn service_environment() {
+    let value = ServiceEnvironment {
+        arn: scope().resolve("service-environment", "se"),
+        enabled: true,
+        status: Status::Valid,
+        limits: limits(),
+        tags: tags([("team", "oven")]),
+        created_at: Timestamp(1_700_000_000_000),
+    };
+    check("service_environment", &value);
+}
+
+#[test]
+fn quota_share() {
+    let value = QuotaShare {
+        arn: format!("{}/quota-share/blue", queue_arn("q")).into(),
+        queue: queue_arn("q"),
+        enabled: false,
+        status: Status::Deleting,
+        limits: limits(),
+        sharing: Sharing::LendAndBorrow(Some(150)),
+        in_share_preemption: true,
+        tags: tags([("team", "oven")]),
+        created_at: Timestamp(1_700_000_000_000),
+    };
+    check("quota_share", &value);
+    check("quota_share_reserve", &QuotaShare { sharing: Sharing::Reserve, ..value.clone() });
+    check("quota_share_lend", &QuotaShare { sharing: Sharing::Lend, ..value });
+}
+
+#[test]
+fn service_job() {
+    let attempt = |number: u64| ServiceAttempt {
+        task_id: TaskId(u128::MAX - u128::from(number)),
+        started_at: (number > 1).then_some(Timestamp(1_700_000_000_000)),
+        stopped_at: Timestamp(1_700_000_000_000 + number),
+        status_reason: "Received status from SageMaker: Training job completed".into(),
+    };
+    let value = ServiceJob {
+        id: Uuid::from_u128(1 << 99),
+        sequence: 1_000_001,
+        name: "fit".into(),
+        queue: queue_arn("q"),
+        payload: r#"{"TrainingJobName":"x"}"#.into(),
+        training: TrainingJob {
+            image: "host".into(),
+            command: vec!["train".into(), "-v".into()],
+            environment: vec![("B".into(), "2".into()), ("A".into(), "1".into())],
+            instances: Instances::new([("ml.m5.large".into(), 2), ("ml.p3.2xlarge".into(), 70_000)]),
+            max_runtime_seconds: Some(3600),
+        },
+        retry: Some(Box::new(retry())),
+        timeout_seconds: Some(600),
+        tags: tags([("team", "oven")]),
+        client_token: Some("token".into()),
+        share_identifier: Some("s".into()),
+        quota_share: Some("blue".into()),
+        scheduling_priority: Some(9),
+        preemption_retries: Some(-1),
+        status: ServiceJobStatus::Scheduled,
+        status_reason: Some("an earlier reason: über".into()),
+        created_at: Timestamp(1_699_999_999_999),
+        scheduled_at: Some(Timestamp(1_700_000_000_050)),
+        started_at: Some(Timestamp(1_700_000_000_100)),
+        stopped_at: Some(Timestamp(1_700_000_000_200)),
+        is_terminated: true,
+        attempts: vec![attempt(1), attempt(2)],
+        placement: Some(Box::new(ServicePlacement {
+            environment: scope().resolve("service-environment", "se"),
+            instance_id: "i-0123456789abcdef0".into(),
+            task_id: TaskId(7),
+            stopping: Some(StopCause::Terminated("enough".into())),
+        })),
+    };
+    check("service_job", &value);
 }
 
 /// A newer release may add members; an older one that reads its records skips them.

@@ -18,10 +18,15 @@ use fornada_core::resource::compute_environment::ComputeEnvironment;
 use fornada_core::resource::consumable_resource::ConsumableResource;
 use fornada_core::resource::job_definition::JobDefinition;
 use fornada_core::resource::job_queue::JobQueue;
+use fornada_core::resource::quota_share::QuotaShare;
 use fornada_core::resource::scheduling_policy::SchedulingPolicy;
+use fornada_core::resource::service_environment::ServiceEnvironment;
+use fornada_core::service_job::{ServiceJob, ServiceJobStatus};
 use fornada_core::text::Text;
 use fornada_core::time::Timestamp;
-use fornada_engine::port::store::{DefinitionFilter, JobFilter, JobIndex, JobQuery, Pattern, Store};
+use fornada_engine::port::store::{
+    DefinitionFilter, JobFilter, JobIndex, JobQuery, Pattern, ServiceJobFilter, ServiceJobQuery, Store,
+};
 use fornada_store::sqlite::{SqliteIndex, SqliteStore};
 use rusqlite::Connection;
 
@@ -105,6 +110,19 @@ fn successor(record: &Record) -> (Record, Key) {
             let next = ConsumableResource { total: resource.total + 1, ..(**resource).clone() };
             (Record::ConsumableResource(Arc::new(next)), Key::ConsumableResource(resource.arn.clone()))
         }
+        Record::ServiceEnvironment(environment) => {
+            let next = ServiceEnvironment { enabled: !environment.enabled, ..(**environment).clone() };
+            let key = Key::ServiceEnvironment(environment.arn.clone());
+            (Record::ServiceEnvironment(Arc::new(next)), key)
+        }
+        Record::QuotaShare(share) => {
+            let next = QuotaShare { enabled: !share.enabled, ..(**share).clone() };
+            (Record::QuotaShare(Arc::new(next)), Key::QuotaShare(share.arn.clone()))
+        }
+        Record::ServiceJob(job) => {
+            let next = ServiceJob { status: ServiceJobStatus::Failed, ..(**job).clone() };
+            (Record::ServiceJob(Arc::new(next)), Key::ServiceJob(job.id))
+        }
     }
 }
 
@@ -120,6 +138,9 @@ fn every_kind_of_record_is_kept_replaced_and_deleted() {
         Record::Instance(Arc::new(golden("instance"))),
         Record::SchedulingPolicy(Arc::new(golden("scheduling_policy"))),
         Record::ConsumableResource(Arc::new(golden("consumable_resource"))),
+        Record::ServiceEnvironment(Arc::new(golden("service_environment"))),
+        Record::QuotaShare(Arc::new(golden("quota_share"))),
+        Record::ServiceJob(Arc::new(golden("service_job"))),
     ];
     let (mut successors, keys): (Vec<Record>, Vec<Key>) = records.iter().map(successor).unzip();
     for records in [&records, &successors] {
@@ -202,7 +223,7 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
 #[test]
 fn a_file_that_is_not_ours_is_refused_in_one_sentence_and_left_alone() {
     const FOREIGN: &str = "is not a Fornada store";
-    const NEWER: &str = "was written by a newer version of Fornada (store version 7, this one reads up to 1): use that version";
+    const NEWER: &str = "was written by a newer version of Fornada (store version 7, this one reads up to 2): use that version";
     type Write = fn(&Path);
     let cases: [(&str, Write, &str); 4] = [
         (
@@ -415,4 +436,103 @@ fn a_page_reads_so_many_jobs_and_no_more() {
     query.before_sequence = first.next;
     let last = index.list_jobs(&query).unwrap();
     assert_eq!((last.jobs.len(), last.next), (1, None));
+}
+
+/// A file as version 1 wrote it: with its records, and without the tables that came later.
+fn version_1() -> (tempfile::TempDir, PathBuf) {
+    let (dir, path) = temporary();
+    open(&path).commit(&[put(job(1)), put(job(2))]).unwrap();
+    let connection = Connection::open(&path).unwrap();
+    connection.execute_batch("DROP TABLE service_job; PRAGMA user_version = 1").unwrap();
+    (dir, path)
+}
+
+#[test]
+fn a_store_of_version_1_is_migrated_once_and_keeps_its_records() {
+    let (_dir, path) = version_1();
+    let version = || -> i32 {
+        let connection = Connection::open(&path).unwrap();
+        connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
+    };
+    assert_eq!(version(), 1);
+    for _ in 0..2 {
+        let (mut store, is_new) = SqliteStore::open(&path).unwrap();
+        assert!(!is_new);
+        assert_eq!((version(), sequences(&mut store)), (2, vec![1, 2]));
+    }
+    let job: ServiceJob = golden("service_job");
+    open(&path).commit(&[Change::Put(Record::ServiceJob(Arc::new(job)))]).unwrap();
+    assert_eq!(open(&path).load().unwrap().len(), 3);
+
+    // A step that fails leaves the store as it was.
+    let (_dir, path) = version_1();
+    Connection::open(&path)
+        .unwrap()
+        .execute_batch("CREATE INDEX service_job_by_queue ON job (name)")
+        .unwrap();
+    assert!(SqliteStore::open(&path).is_err());
+    let connection = Connection::open(&path).unwrap();
+    let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'service_job'";
+    let made: i32 = connection.query_row(tables, [], |row| row.get(0)).unwrap();
+    let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+    assert_eq!((made, version), (0, 1));
+}
+
+#[test]
+fn service_jobs_are_listed_newest_first_by_status_and_filter() {
+    use ServiceJobFilter::{CreatedAfter, CreatedBefore, Name, QuotaShare, ShareIdentifier};
+    use ServiceJobStatus::{Failed, Running, Scheduled};
+    let (_dir, path) = temporary();
+    let jobs = [
+        ("fit_1", Running, Some("s"), None, 100),
+        ("FIT_2", Failed, None, Some("blue"), 200),
+        ("other", Scheduled, Some("s"), None, 300),
+    ];
+    let rows = (1..).zip(jobs).map(|(sequence, (name, status, share, quota, created_at))| {
+        Change::Put(Record::ServiceJob(Arc::new(ServiceJob {
+            sequence,
+            id: Uuid::from_u128(u128::from(sequence)),
+            name: name.into(),
+            status,
+            share_identifier: share.map(Text::from),
+            quota_share: quota.map(Text::from),
+            created_at: Timestamp(created_at),
+            ..golden("service_job")
+        })))
+    });
+    let mut rows: Vec<Change> = rows.collect();
+    let elsewhere = ServiceJob { queue: "elsewhere".into(), sequence: 9, ..golden("service_job") };
+    rows.push(Change::Put(Record::ServiceJob(Arc::new(elsewhere))));
+    open(&path).commit(&rows).unwrap();
+    let index = SqliteIndex::new(&path);
+    let all = ServiceJobQuery {
+        queue: scope().resolve("job-queue", "q"),
+        status: None,
+        filter: None,
+        before_sequence: None,
+        limit: 9,
+    };
+    let exact = |name: &str| Some(Name(Pattern::Exact(name.into())));
+    let prefix = |name: &str| Some(Name(Pattern::Prefix(name.into())));
+    let cases: [(Option<ServiceJobStatus>, Option<ServiceJobFilter>, &[&str]); 11] = [
+        (None, None, &["other", "FIT_2", "fit_1"]),
+        (Some(Running), None, &["fit_1"]),
+        (None, exact("Fit_2"), &["FIT_2"]),
+        (None, prefix("FIT_"), &["FIT_2", "fit_1"]),
+        (None, prefix("f_t"), &[]),
+        (None, Some(ShareIdentifier("s".into())), &["other", "fit_1"]),
+        (Some(Running), Some(ShareIdentifier("s".into())), &["fit_1"]),
+        (None, Some(ShareIdentifier("S".into())), &[]),
+        (None, Some(QuotaShare("blue".into())), &["FIT_2"]),
+        (None, Some(CreatedBefore(Timestamp(200))), &["fit_1"]),
+        (None, Some(CreatedAfter(Timestamp(100))), &["other", "FIT_2"]),
+    ];
+    for (status, filter, want) in cases {
+        let query = ServiceJobQuery { status, filter, ..all.clone() };
+        let listed = index.list_service_jobs(&query).unwrap();
+        assert_eq!(listed.iter().map(|job| job.name.clone()).collect::<Vec<_>>(), want, "{query:?}");
+    }
+    let page =
+        index.list_service_jobs(&ServiceJobQuery { before_sequence: Some(3), limit: 1, ..all }).unwrap();
+    assert_eq!(page.iter().map(|job| job.sequence).collect::<Vec<_>>(), [2]);
 }

@@ -12,6 +12,7 @@ use fornada_core::state::State;
 use fornada_model::batch as model;
 
 use super::selection::owned;
+use super::service_jobs;
 use crate::app::Call;
 use crate::error::WireError;
 
@@ -29,7 +30,9 @@ pub(super) async fn get(
     let read = move |state: &State| {
         let queue =
             state.job_queues().get(&arn).ok_or_else(|| Refusal::NoSuchResource { arn: arn.clone() })?;
-        Ok::<_, Refusal>(snapshot(state, queue))
+        Ok::<_, Refusal>(
+            service_jobs::snapshot::of_queue(state, &arn).unwrap_or_else(|| snapshot(state, queue)),
+        )
     };
     Ok(call.app.engine.read(read).await??)
 }

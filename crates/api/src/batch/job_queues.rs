@@ -1,6 +1,7 @@
 //! CreateJobQueue, UpdateJobQueue, DescribeJobQueues, DeleteJobQueue.
 //!
-//! What must hold: a queue's environments are of one kind, which is its jobQueueType and never changes. Its document is the
+//! What must hold: a queue's environments are of one kind, which is its jobQueueType and never changes; a queue of service
+//! jobs has a service environment and no compute environments. Its document is the
 //! wire's own detail, without what the record keeps and moves by itself.
 //!
 //! Source: AWS Batch API reference, the four operations; texts as observed.
@@ -12,6 +13,7 @@ use fornada_core::refusal::Refusal;
 use fornada_core::resource::Status;
 use fornada_core::resource::compute_environment::Platform;
 use fornada_core::resource::job_queue::{JobQueue, Specification};
+use fornada_core::service_job::refusal::ServiceRefusal;
 use fornada_core::state::State;
 use fornada_core::text::Document;
 use fornada_model::batch as model;
@@ -19,7 +21,7 @@ use fornada_model::batch as model;
 use super::names::is_name;
 use super::require::require;
 use super::selection::{Selection, owned};
-use super::tags;
+use super::{service_environments, tags};
 use crate::app::Call;
 use crate::error::WireError;
 
@@ -48,22 +50,36 @@ pub(crate) async fn create(
     require(is_name(&name), "Job Queue name should match a valid pattern.")?;
     let order = compute_environment_order.unwrap_or_default();
     let services = service_environment_order.unwrap_or_default();
-    refuse_service_environments(&services, &order, job_queue_type)?;
+    let service_environment = service_environment(&services, &order, job_queue_type, &call.scope)?;
     let scheduling_policy = scheduling_policy(&call.scope, scheduling_policy_arn)?;
-    check_time_limits(job_state_time_limit_actions.as_deref().unwrap_or_default())?;
-    let (order, environments) = checked_order(order, &call.scope)?;
+    check_time_limits(job_state_time_limit_actions.as_deref(), service_environment.is_some())?;
+    let (order, environments, job_queue_type) = match &service_environment {
+        Some(_) => (Vec::new(), Vec::new(), model::JobQueueType::SagemakerTraining),
+        None => {
+            let (order, environments) = checked_order(order, &call.scope)?;
+            let job_queue_type = queue_type(call, &environments, job_queue_type).await?;
+            (order, environments, job_queue_type)
+        }
+    };
     let tags = tags::checked(tags)?;
     let arn = call.scope.resolve(KIND, &name);
     let detail = model::JobQueueDetail {
         compute_environment_order: order,
-        job_queue_type: Some(queue_type(call, &environments, job_queue_type).await?),
+        job_queue_type: Some(job_queue_type),
         job_state_time_limit_actions,
+        service_environment_order: echoed(&services, service_environment.as_ref()),
         ..Default::default()
     };
     let enabled = state != Some(model::JQState::Disabled);
-    let document = document(&detail)?;
-    let given =
-        Specification { arn: arn.clone(), enabled, priority, environments, scheduling_policy, document };
+    let given = Specification {
+        arn: arn.clone(),
+        enabled,
+        priority,
+        environments,
+        scheduling_policy,
+        service_environment,
+        document: document(&detail)?,
+    };
     call.app.engine.decide(move |turn| turn.create_job_queue(given, tags)).await??;
     Ok(model::CreateJobQueueResponse { job_queue_arn: arn.into(), job_queue_name: name })
 }
@@ -88,9 +104,15 @@ pub(super) async fn update(
     let mut detail = stored(&existing)?;
     let services = service_environment_order.unwrap_or_default();
     let order = compute_environment_order.unwrap_or_default();
-    refuse_service_environments(&services, &order, detail.job_queue_type)?;
+    let given = match (services.is_empty() && order.is_empty(), &existing.service_environment) {
+        (true, existing) => existing.clone(),
+        (false, _) => service_environment(&services, &order, detail.job_queue_type, &call.scope)?,
+    };
+    if !services.is_empty() {
+        detail.service_environment_order = echoed(&services, given.as_ref());
+    }
     let scheduling_policy = scheduling_policy(&call.scope, scheduling_policy_arn)?;
-    check_time_limits(job_state_time_limit_actions.as_deref().unwrap_or_default())?;
+    check_time_limits(job_state_time_limit_actions.as_deref(), given.is_some())?;
     let mut environments = existing.environments.clone();
     if !order.is_empty() {
         (detail.compute_environment_order, environments) = checked_order(order, &call.scope)?;
@@ -104,6 +126,7 @@ pub(super) async fn update(
         priority: priority.unwrap_or(existing.priority),
         environments,
         scheduling_policy,
+        service_environment: given,
         document: document(&detail)?,
     };
     let version = existing.version;
@@ -136,17 +159,19 @@ pub(super) async fn delete(
     Ok(model::DeleteJobQueueResponse {})
 }
 
-/// There are no service environments here yet, so none can be valid.
-fn refuse_service_environments(
+/// The service environment of a queue of service jobs; `None` for a queue of container jobs.
+fn service_environment(
     services: &[model::ServiceEnvironmentOrder],
     order: &[model::ComputeEnvironmentOrder],
     r#type: Option<model::JobQueueType>,
-) -> Result<(), WireError> {
+    scope: &Scope,
+) -> Result<Option<Arn>, WireError> {
     if services.is_empty() {
-        return require(
+        require(
             r#type != Some(model::JobQueueType::SagemakerTraining),
             "Job queues of type SAGEMAKER_TRAINING must have serviceEnvironmentOrder.",
-        );
+        )?;
+        return Ok(None);
     }
     if let Some(r#type) = r#type.filter(|r#type| *r#type != model::JobQueueType::SagemakerTraining) {
         return Err(WireError::invalid(format!(
@@ -157,10 +182,24 @@ fn refuse_service_environments(
         order.is_empty(),
         "A job queue has either computeEnvironmentOrder or serviceEnvironmentOrder, not both.",
     )?;
-    require(services.len() == 1, "Job queue can only have 1 service environment.")?;
-    Err(WireError::invalid(
-        "Service environments must be created and valid before attaching them to a job queue.",
-    ))
+    let [service] = services else {
+        return Err(WireError::invalid("Job queue can only have 1 service environment."));
+    };
+    let arn = scope.resolve(service_environments::KIND, &service.service_environment);
+    if !scope.owns(&arn) {
+        return Err(ServiceRefusal::EnvironmentNotValid.into());
+    }
+    Ok(Some(arn))
+}
+
+/// The order as given, with the full ARN.
+fn echoed(
+    services: &[model::ServiceEnvironmentOrder],
+    arn: Option<&Arn>,
+) -> Option<Vec<model::ServiceEnvironmentOrder>> {
+    let (service, arn) = (services.first()?, arn?);
+    let service_environment = arn.clone().into();
+    Some(vec![model::ServiceEnvironmentOrder { order: service.order, service_environment }])
 }
 
 /// A policy by its ARN; those of others look like missing ones.
@@ -172,13 +211,25 @@ fn scheduling_policy(scope: &Scope, arn: Option<String>) -> Result<Option<Arn>, 
     if scope.owns(&arn) { Ok(Some(arn)) } else { Err(Refusal::NoSuchPolicy { arn }.into()) }
 }
 
-fn check_time_limits(actions: &[model::JobStateTimeLimitAction]) -> Result<(), WireError> {
+/// Container jobs can be cancelled, service jobs terminated.
+fn check_time_limits(
+    actions: Option<&[model::JobStateTimeLimitAction]>,
+    services: bool,
+) -> Result<(), WireError> {
+    let (valid, fault) = match services {
+        false => {
+            (model::JobStateTimeLimitActionsAction::Cancel, "Invalid job action. Valid job actions: [CANCEL]")
+        }
+        true => (
+            model::JobStateTimeLimitActionsAction::Terminate,
+            "Invalid job action. Valid job actions: [TERMINATE]",
+        ),
+    };
     let mut seen = BTreeSet::new();
-    for model::JobStateTimeLimitAction { action, max_time_seconds, reason, state } in actions {
-        require(
-            *action == model::JobStateTimeLimitActionsAction::Cancel,
-            "Invalid job action. Valid job actions: [CANCEL]",
-        )?;
+    for model::JobStateTimeLimitAction { action, max_time_seconds, reason, state } in
+        actions.unwrap_or_default()
+    {
+        require(*action == valid, fault)?;
         require(
             TIME_LIMIT_SECONDS.contains(max_time_seconds),
             "maxTimeSeconds of a job state limit action must be between 600 and 86400.",
@@ -349,9 +400,12 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_exist_here_is_refused_in_the_services_words() {
+    fn a_queue_has_environments_of_one_kind() {
         use model::JobQueueType::{Ecs, SagemakerTraining};
-        let services = |n: usize| vec![model::ServiceEnvironmentOrder::default(); n];
+        let scope = Scope { region: "eu-west-1".into(), account: "000000000000".into() };
+        let service =
+            |name: &str| model::ServiceEnvironmentOrder { order: 1, service_environment: name.into() };
+        let services = |n: usize| vec![service("se"); n];
         let missing = "Service environments must be created and valid before attaching them to a job queue.";
         let incompatible = "The jobQueueType provided is ECS, which is incompatible with the provided serviceEnvironmentOrder.";
         let both = "A job queue has either computeEnvironmentOrder or serviceEnvironmentOrder, not both.";
@@ -362,13 +416,20 @@ mod tests {
             (1, order(&[]), Some(Ecs), incompatible),
             (1, order(&[(1, "a")]), None, both),
             (2, order(&[]), Some(SagemakerTraining), several),
-            (1, order(&[]), None, missing),
         ];
         for (n, order, r#type, want) in cases {
-            let error = refuse_service_environments(&services(n), &order, r#type).unwrap_err();
+            let error = service_environment(&services(n), &order, r#type, &scope).unwrap_err();
             assert_eq!(error.message, want);
         }
-        assert!(refuse_service_environments(&[], &[], Some(Ecs)).is_ok());
+        assert_eq!(service_environment(&[], &[], Some(Ecs), &scope).unwrap(), None);
+        let arn = scope.resolve(service_environments::KIND, "se");
+        for name in ["se", &arn] {
+            let found = service_environment(&[service(name)], &[], None, &scope).unwrap();
+            assert_eq!(found, Some(arn.clone()));
+        }
+        let foreign = "arn:aws:batch:eu-west-1:111111111111:service-environment/se";
+        let error = service_environment(&[service(foreign)], &[], None, &scope).unwrap_err();
+        assert_eq!(error.message, missing);
 
         let scope = Scope { region: "eu-west-1".into(), account: "000000000000".into() };
         let policy = "arn:aws:batch:eu-west-1:111111111111:scheduling-policy/p";
@@ -392,7 +453,12 @@ mod tests {
             reason: reason.to_owned(),
             state: model::JobStateTimeLimitActionsState::Runnable,
         };
-        assert!(check_time_limits(&[limit(Cancel, 600, "a"), limit(Cancel, 86_400, "b")]).is_ok());
+        assert!(
+            check_time_limits(Some(&[limit(Cancel, 600, "a"), limit(Cancel, 86_400, "b")]), false).is_ok()
+        );
+        assert!(check_time_limits(Some(&[limit(Terminate, 600, "a")]), true).is_ok());
+        let refused = check_time_limits(Some(&[limit(Cancel, 600, "a")]), true).unwrap_err();
+        assert_eq!(refused.message, "Invalid job action. Valid job actions: [TERMINATE]");
         let range = "maxTimeSeconds of a job state limit action must be between 600 and 86400.";
         let cases = [
             (vec![limit(Terminate, 600, "a")], "Invalid job action. Valid job actions: [CANCEL]"),
@@ -404,7 +470,7 @@ mod tests {
             ),
         ];
         for (limits, want) in cases {
-            assert_eq!(check_time_limits(&limits).unwrap_err().message, want);
+            assert_eq!(check_time_limits(Some(&limits), false).unwrap_err().message, want);
         }
     }
 
@@ -429,6 +495,7 @@ mod tests {
             version: 1,
             created_at: fornada_core::time::Timestamp::default(),
             scheduling_policy: Some(scope.resolve("scheduling-policy", "p")),
+            service_environment: None,
         };
         let ce = |name| format!("arn:aws:batch:eu-west-1:000000000000:compute-environment/{name}");
         let want = serde_json::json!({

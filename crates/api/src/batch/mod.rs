@@ -11,10 +11,13 @@ pub(crate) mod job_queues;
 mod list_jobs;
 mod names;
 mod paging;
+mod quota_shares;
 mod require;
 mod retry_strategy;
 pub(crate) mod scheduling_policies;
 mod selection;
+mod service_environments;
+mod service_jobs;
 mod stop_jobs;
 mod submit_job;
 mod tags;
@@ -60,7 +63,7 @@ pub(crate) async fn serve(
 fn check_payload(limits: &Limits, operation: Operation, body: &Bytes) -> Result<(), WireError> {
     let kib = match operation {
         Operation::RegisterJobDefinition => limits.register_job_definition_kib,
-        Operation::SubmitJob => limits.submit_job_kib,
+        Operation::SubmitJob | Operation::SubmitServiceJob => limits.submit_job_kib,
         _ => return Ok(()),
     };
     if body.len() > kib as usize * 1024 {
@@ -127,22 +130,33 @@ async fn dispatch(call: &Call, operation: Operation, body: Value) -> Result<Resp
         }
         Operation::UpdateJobQueue => answer(job_queues::update(call, request(body)?).await?),
         Operation::UpdateSchedulingPolicy => answer(scheduling_policies::update(call, request(body)?).await?),
-        // Listed in docs/unsupported-operations.md; a test keeps the list true.
-        Operation::CreateQuotaShare
-        | Operation::CreateServiceEnvironment
-        | Operation::DeleteQuotaShare
-        | Operation::DeleteServiceEnvironment
-        | Operation::DescribeQuotaShare
-        | Operation::DescribeServiceEnvironments
-        | Operation::DescribeServiceJob
-        | Operation::ListQuotaShares
-        | Operation::ListServiceJobs
-        | Operation::SubmitServiceJob
-        | Operation::TerminateServiceJob
-        | Operation::TerminateServiceJobs
-        | Operation::UpdateQuotaShare
-        | Operation::UpdateServiceEnvironment
-        | Operation::UpdateServiceJob => Err(unsupported(operation)),
+        Operation::CreateQuotaShare => answer(quota_shares::create(call, request(body)?).await?),
+        Operation::CreateServiceEnvironment => {
+            answer(service_environments::create(call, request(body)?).await?)
+        }
+        Operation::DeleteQuotaShare => answer(quota_shares::delete(call, request(body)?).await?),
+        Operation::DeleteServiceEnvironment => {
+            answer(service_environments::delete(call, request(body)?).await?)
+        }
+        Operation::DescribeQuotaShare => answer(quota_shares::describe(call, request(body)?).await?),
+        Operation::DescribeServiceEnvironments => {
+            answer(service_environments::describe(call, request(body)?).await?)
+        }
+        Operation::DescribeServiceJob => {
+            answer(service_jobs::describe::describe(call, request(body)?).await?)
+        }
+        Operation::ListQuotaShares => answer(quota_shares::list(call, request(body)?).await?),
+        Operation::ListServiceJobs => answer(service_jobs::list::list(call, request(body)?).await?),
+        Operation::SubmitServiceJob => answer(service_jobs::submit::submit(call, request(body)?).await?),
+        Operation::TerminateServiceJob => answer(service_jobs::terminate::one(call, request(body)?).await?),
+        Operation::TerminateServiceJobs => {
+            answer(service_jobs::terminate::several(call, request(body)?).await?)
+        }
+        Operation::UpdateQuotaShare => answer(quota_shares::update(call, request(body)?).await?),
+        Operation::UpdateServiceEnvironment => {
+            answer(service_environments::update(call, request(body)?).await?)
+        }
+        Operation::UpdateServiceJob => answer(service_jobs::update::update(call, request(body)?).await?),
     }
 }
 
@@ -153,10 +167,6 @@ fn request<R: Request>(body: Value) -> Result<R, WireError> {
 fn answer(response: impl Serialize) -> Result<Response, WireError> {
     let body = serde_json::to_vec(&response).map_err(WireError::server)?;
     Ok(([("content-type", "application/json")], body).into_response())
-}
-
-fn unsupported(operation: Operation) -> WireError {
-    WireError::client(format!("Fornada does not support the operation {} yet.", operation.name()))
 }
 
 /// Statuses have the same names on both sides.

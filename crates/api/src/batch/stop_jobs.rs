@@ -113,16 +113,6 @@ async fn stop_ids(
     Ok(call.app.engine.decide(stop).await?)
 }
 
-fn checked_reason(reason: String) -> Result<Text, WireError> {
-    if reason.is_empty() {
-        return Err(WireError::invalid("A reason is required."));
-    }
-    if reason.chars().count() > REASON_MAX {
-        return Err(WireError::invalid(format!("A reason can have at most {REASON_MAX} characters.")));
-    }
-    Ok(reason.into())
-}
-
 /// Why a job of a bulk request was not stopped.
 fn refusal(job: &str) -> WireError {
     job.parse().map_or_else(|_| not_a_job_id(job), node_alone)
@@ -137,6 +127,17 @@ fn node_alone(id: JobId) -> WireError {
         "{id} is a node of a multi-node parallel job: use the id of its parent, {}.",
         JobId::whole(id.job)
     ))
+}
+
+/// Why a caller ends a job.
+pub(super) fn checked_reason(reason: String) -> Result<Text, WireError> {
+    if reason.is_empty() {
+        return Err(WireError::invalid("A reason is required."));
+    }
+    if reason.chars().count() > REASON_MAX {
+        return Err(WireError::invalid(format!("A reason can have at most {REASON_MAX} characters.")));
+    }
+    Ok(reason.into())
 }
 
 fn is_owned(turn: &Turn<'_>, scope: &Scope, id: JobId) -> bool {

@@ -25,6 +25,7 @@ pub const FAILED_TO_START: &str = "Task failed to start";
 impl Turn<'_> {
     /// Applies one observation.
     pub fn observe(&mut self, observation: Observation) {
+        let Some(observation) = self.observe_service_job(observation) else { return };
         match observation {
             Observation::Connected(host, reports) => self.reconcile(host, reports),
             Observation::Started(attempt, at) => self.runs(attempt, at),
@@ -71,6 +72,10 @@ impl Turn<'_> {
         let (ended, live): (Vec<AttemptId>, Vec<AttemptId>) =
             expected.iter().partition(|attempt| has_ended(attempt));
         for attempt in ended.iter().chain(&live) {
+            if self.is_of_service_job(*attempt) {
+                self.reconcile_service_job(*attempt, reports.get(attempt), restarted);
+                continue;
+            }
             match reports.get(attempt) {
                 Some(report) if report.ended.is_some() => self.attempt_exited(report.clone()),
                 Some(report) => self.adopt(*attempt, report.started_at),

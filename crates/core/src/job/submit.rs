@@ -21,6 +21,7 @@ use crate::resource::consumable_resource::Consumable;
 use crate::resource::job_definition::JobDefinition;
 use crate::resource::job_queue::JobQueue;
 use crate::resource::tags::{MAX_TAGS, Tags};
+use crate::service_job::refusal::ServiceRefusal;
 use crate::text::{Document, Text};
 use crate::turn::Turn;
 
@@ -148,6 +149,9 @@ impl Turn<'_> {
         let arn: Arn = scope.resolve("job-queue", &submission.queue);
         let found = self.state.job_queues.get(&arn).filter(|_| scope.owns(&arn));
         let queue = found.ok_or_else(|| Refusal::NoSuchResource { arn: arn.clone() })?;
+        if queue.service_environment.is_some() {
+            return Err(ServiceRefusal::ServiceQueue { queue: arn }.into());
+        }
         if !queue.enabled || queue.status == Status::Deleting {
             return Err(Refusal::QueueDisabled { arn });
         }

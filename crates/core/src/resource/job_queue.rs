@@ -59,6 +59,9 @@ pub struct JobQueue {
     /// ARN of the fair-share policy that orders its jobs; `None` for FIFO. It may be replaced, but none stays none.
     #[n(10)]
     pub scheduling_policy: Option<Arn>,
+    /// ARN of the service environment of a queue of service jobs; such a queue has no compute environments.
+    #[n(11)]
+    pub service_environment: Option<Arn>,
 }
 
 impl JobQueue {
@@ -81,6 +84,8 @@ pub struct Specification {
     pub environments: Vec<Arn>,
     /// Full ARN; `None` for FIFO.
     pub scheduling_policy: Option<Arn>,
+    /// Full ARN, instead of compute environments.
+    pub service_environment: Option<Arn>,
     /// The rest.
     pub document: Document,
 }
@@ -90,14 +95,23 @@ impl Turn<'_> {
     ///
     /// # Errors
     /// [`Refusal::AlreadyExists`]; [`Refusal::EnvironmentNotValid`]; [`Refusal::MixedEnvironments`];
-    /// [`Refusal::NoSuchPolicy`]; [`Refusal::QuotaShareOnContainerQueue`].
+    /// [`Refusal::NoSuchPolicy`]; [`Refusal::QuotaShareOnContainerQueue`]; for service environments [`Refusal::Service`].
     pub fn create_job_queue(&mut self, given: Specification, tags: Tags) -> Result<(), Refusal> {
-        let Specification { arn, enabled, priority, environments, scheduling_policy, document } = given;
+        let Specification {
+            arn,
+            enabled,
+            priority,
+            environments,
+            scheduling_policy,
+            service_environment,
+            document,
+        } = given;
         if self.state.job_queues.contains_key(&arn) {
             return Err(Refusal::AlreadyExists { arn });
         }
         self.check_environments(&environments)?;
         scheduling_policy.as_ref().map_or(Ok(()), |policy| self.check_scheduling_policy(policy))?;
+        service_environment.as_ref().map_or(Ok(()), |it| self.check_service_environment(it, &arn))?;
         self.put_job_queue(JobQueue {
             arn: arn.clone(),
             enabled,
@@ -110,6 +124,7 @@ impl Turn<'_> {
             version: 0,
             created_at: self.now,
             scheduling_policy,
+            service_environment,
         });
         self.settle_soon(&arn);
         Ok(())
@@ -121,7 +136,15 @@ impl Turn<'_> {
     /// [`Refusal::NoSuchResource`]; [`Refusal::BeingModified`]; as [`Turn::create_job_queue`] for the environments
     /// and the policy; [`Refusal::FifoForGood`].
     pub fn update_job_queue(&mut self, given: Specification, version: u64) -> Result<(), Refusal> {
-        let Specification { arn, enabled, priority, environments, scheduling_policy, document } = given;
+        let Specification {
+            arn,
+            enabled,
+            priority,
+            environments,
+            scheduling_policy,
+            service_environment,
+            document,
+        } = given;
         let queue = self.existing_job_queue(&arn)?;
         if !queue.status.is_settled() || queue.version != version {
             return Err(Refusal::BeingModified { arn });
@@ -137,12 +160,16 @@ impl Turn<'_> {
             }
             (old, _) => old.clone(),
         };
+        if service_environment != queue.service_environment {
+            service_environment.as_ref().map_or(Ok(()), |it| self.check_service_environment(it, &arn))?;
+        }
         let (status, version) = (Status::Updating, version + 1);
         self.put_job_queue(JobQueue {
             enabled,
             priority,
             environments,
             scheduling_policy,
+            service_environment,
             document,
             status,
             version,
@@ -176,6 +203,9 @@ impl Turn<'_> {
         for (_, job) in jobs {
             self.terminate_job(crate::id::JobId::whole(job), &QUEUE_DELETED.into());
         }
+        for job in self.state.service_jobs.live_of(arn, None) {
+            self.terminate_service_job(job, &QUEUE_DELETED.into());
+        }
         self.settle_soon(arn);
         Ok(())
     }
@@ -189,6 +219,8 @@ impl Turn<'_> {
             Status::Deleting if self.state.live_jobs(arn) == 0 => {
                 self.state.job_queues.remove(arn);
                 self.state.backlogs.remove(arn);
+                self.state.service_jobs.backlogs.remove(arn);
+                self.remove_quota_shares_of(arn);
                 self.touch(Key::JobQueue(arn.clone()));
             }
             Status::Deleting | Status::Valid | Status::Invalid => {}

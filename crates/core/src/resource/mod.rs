@@ -1,5 +1,5 @@
 //! Resources that hold or describe jobs: compute environments, job queues, job definitions, scheduling policies,
-//! consumable resources; their lifecycle and tags.
+//! consumable resources, service environments, quota shares; their lifecycle and tags.
 //!
 //! `state` is the caller's switch, `status` the service's health. Creating, updating and deleting return before the status
 //! has settled, as on AWS; it settles with the next turn.
@@ -8,7 +8,9 @@ pub mod compute_environment;
 pub mod consumable_resource;
 pub mod job_definition;
 pub mod job_queue;
+pub mod quota_share;
 pub mod scheduling_policy;
+pub mod service_environment;
 pub mod tags;
 
 use minicbor::{Decode, Encode};
@@ -65,6 +67,19 @@ impl Turn<'_> {
     pub(crate) fn settle(&mut self, arn: &Arn) {
         self.settle_compute_environment(arn);
         self.settle_job_queue(arn);
+        self.settle_service_environment(arn);
+        self.settle_quota_share(arn);
+    }
+
+    /// Looks again at a resource that is being deleted: what held it may be gone.
+    pub(crate) fn settle_if_deleting(&mut self, arn: &Arn) {
+        let state = &self.state;
+        let queue = state.job_queues.get(arn).map(|queue| queue.status);
+        let environment = state.service_environments.get(arn).map(|environment| environment.status);
+        let share = state.quota_shares.get(arn).map(|share| share.status);
+        if queue.or(environment).or(share) == Some(Status::Deleting) {
+            self.settle_soon(arn);
+        }
     }
 }
 

@@ -32,6 +32,9 @@ impl State {
             Key::Job(id) => &self.jobs[&id].tags,
             Key::SchedulingPolicy(arn) => &self.scheduling_policies[&arn].tags,
             Key::ConsumableResource(arn) => &self.consumable_resources[&arn].tags,
+            Key::ServiceEnvironment(arn) => &self.service_environments[&arn].tags,
+            Key::QuotaShare(arn) => &self.quota_shares[&arn].tags,
+            Key::ServiceJob(id) => &self.service_jobs.records[&id].tags,
             Key::Child(..) | Key::Instance(_) => return Err(Refusal::NotTaggable { arn: arn.into() }),
         })
     }
@@ -48,6 +51,7 @@ impl State {
             "compute-environment" => {
                 self.compute_environments.get(&full).map(|_| Key::ComputeEnvironment(full))
             }
+            "job-queue" if name.contains('/') => self.quota_shares.get(&full).map(|_| Key::QuotaShare(full)),
             "job-queue" => self.job_queues.get(&full).map(|_| Key::JobQueue(full)),
             "job-definition" => {
                 self.job_definition(arn).map(|d| Key::JobDefinition(d.family_arn(), d.revision))
@@ -62,6 +66,14 @@ impl State {
                     return Err(Refusal::NotTaggable { arn: full });
                 }
                 self.jobs.get(&id.job).filter(|job| scope.owns(&job.queue)).map(|job| Key::Job(job.id))
+            }
+            "service-environment" => {
+                self.service_environments.get(&full).map(|_| Key::ServiceEnvironment(full))
+            }
+            "service-job" => {
+                let id: JobId = name.parse().map_err(|_| missing())?;
+                let job = self.service_job(id.job).filter(|job| job.arn() == full);
+                job.map(|job| Key::ServiceJob(job.id))
             }
             _ => None,
         };
@@ -122,6 +134,17 @@ impl Turn<'_> {
             Key::ConsumableResource(arn) => {
                 let resources = &mut state.consumable_resources;
                 resources.entry(arn.clone()).and_modify(|resource| Arc::make_mut(resource).tags = tags);
+            }
+            Key::ServiceEnvironment(arn) => {
+                let environments = &mut state.service_environments;
+                environments.entry(arn.clone()).and_modify(|it| Arc::make_mut(it).tags = tags);
+            }
+            Key::QuotaShare(arn) => {
+                state.quota_shares.entry(arn.clone()).and_modify(|share| Arc::make_mut(share).tags = tags);
+            }
+            Key::ServiceJob(id) => {
+                let jobs = &mut state.service_jobs.records;
+                jobs.entry(*id).and_modify(|job| Arc::make_mut(job).tags = tags);
             }
             Key::Child(..) | Key::Instance(_) => {}
         }

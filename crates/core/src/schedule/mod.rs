@@ -36,6 +36,7 @@ impl Turn<'_> {
         }
         if std::mem::take(&mut self.state.capacity_changed) {
             self.reconsider_unplaceable();
+            self.reconsider_service_jobs();
         }
         for queue in order::by_priority(self.state) {
             while let Some((sequence, job)) = self.head(&queue) {
@@ -56,6 +57,7 @@ impl Turn<'_> {
                 }
             }
         }
+        self.schedule_service_jobs();
         self.state.schedule_due = false; // placing marks it, but this pass has just looked
     }
 

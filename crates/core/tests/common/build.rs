@@ -235,6 +235,7 @@ pub fn queue(name: &str) -> Queue {
         priority: 1,
         environments: Vec::new(),
         scheduling_policy: None,
+        service_environment: None,
         document: Document::default(),
     };
     Queue(given, Tags::new())

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use fornada_core::attempt::{Action, AttemptReport, Host, Launch, Outcome, Usage};
 use fornada_core::id::{AttemptId, JobId, TaskId};
 use fornada_core::quantity::Resources;
+use fornada_core::service_job::LOG_GROUP;
 use fornada_core::time::Timestamp;
 
 pub struct Machine {
@@ -66,6 +67,9 @@ impl Machine {
         self.attempts.insert(attempt, (launch.clone(), report));
         let mut used = Resources::default();
         for (launch, _) in self.attempts.values().filter(|(_, report)| report.ended.is_none()) {
+            if launch.containers[0].log_group == LOG_GROUP {
+                continue; // service jobs draw on another pool
+            }
             used.reserve(&launch.resources);
         }
         assert!(self.host.capacity.covers(&used), "{attempt} overbooks the machine: {used:?}");

@@ -11,6 +11,7 @@
 
 pub mod build;
 pub mod machine;
+pub mod service;
 pub mod store;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use fornada_core::job::depends_on::{DEPENDENT_JOB_FAILED, Dependency};
 use fornada_core::job::{Execution, Job, JobStatus};
 use fornada_core::refusal::Refusal;
 use fornada_core::resource::{compute_environment as ce, job_queue};
+use fornada_core::service_job::LOG_GROUP;
 use fornada_core::state::State;
 use fornada_core::time::Timestamp;
 use fornada_core::turn::Turn;
@@ -95,7 +97,9 @@ impl World {
             .filter_map(|action| if let Action::Stop(attempt) = action { Some(*attempt) } else { None })
             .collect();
         for action in decision.actions {
-            if let Action::Start(launch) = &action {
+            if let Action::Start(launch) = &action
+                && launch.containers[0].log_group != LOG_GROUP
+            {
                 self.check_may_start(launch.attempt.job, stops.contains(&launch.attempt));
             }
             if self.last == Lost::Nothing {
@@ -132,7 +136,7 @@ impl World {
 
     /// The machine knows of every attempt that is to end before its time.
     fn check_stopping(&self) {
-        for id in self.machine.all_live() {
+        for id in self.machine.all_live().into_iter().filter(|id| self.state.job(id.job).is_some()) {
             let placement = self.state.find(id).and_then(|(_, execution)| execution.placement.clone());
             let stopping = placement.is_none_or(|placement| placement.stopping.is_some());
             assert!(!stopping || self.machine.is_stopping(id), "{id} is to be stopped, but nobody was told");

@@ -44,6 +44,9 @@ pub fn key(record: &Record) -> Key {
         Record::Instance(host) => Key::Instance(host.instance_id.clone()),
         Record::SchedulingPolicy(policy) => Key::SchedulingPolicy(policy.arn.clone()),
         Record::ConsumableResource(resource) => Key::ConsumableResource(resource.arn.clone()),
+        Record::ServiceEnvironment(environment) => Key::ServiceEnvironment(environment.arn.clone()),
+        Record::QuotaShare(share) => Key::QuotaShare(share.arn.clone()),
+        Record::ServiceJob(job) => Key::ServiceJob(job.id),
     }
 }
 
@@ -57,6 +60,9 @@ pub fn encode(record: &Record) -> Vec<u8> {
         Record::Instance(host) => minicbor::to_vec(&**host),
         Record::SchedulingPolicy(policy) => minicbor::to_vec(&**policy),
         Record::ConsumableResource(resource) => minicbor::to_vec(&**resource),
+        Record::ServiceEnvironment(environment) => minicbor::to_vec(&**environment),
+        Record::QuotaShare(share) => minicbor::to_vec(&**share),
+        Record::ServiceJob(job) => minicbor::to_vec(&**job),
     };
     body.expect("memory takes everything")
 }
@@ -74,5 +80,8 @@ pub fn decode(key: &Key, body: &[u8]) -> Record {
         Key::Instance(_) => Record::Instance(read(body)),
         Key::SchedulingPolicy(_) => Record::SchedulingPolicy(read(body)),
         Key::ConsumableResource(_) => Record::ConsumableResource(read(body)),
+        Key::ServiceEnvironment(_) => Record::ServiceEnvironment(read(body)),
+        Key::QuotaShare(_) => Record::QuotaShare(read(body)),
+        Key::ServiceJob(_) => Record::ServiceJob(read(body)),
     }
 }

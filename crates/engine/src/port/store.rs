@@ -5,6 +5,7 @@ use std::sync::Arc;
 use fornada_core::arn::Arn;
 use fornada_core::job::{Job, JobStatus};
 use fornada_core::record::{Change, Record};
+use fornada_core::service_job::{ServiceJob, ServiceJobStatus};
 use fornada_core::text::Text;
 use fornada_core::time::Timestamp;
 
@@ -41,6 +42,12 @@ pub trait JobIndex: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn list_jobs(&self, query: &JobQuery) -> Result<JobPage, Error>;
+
+    /// Service jobs of a queue, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn list_service_jobs(&self, query: &ServiceJobQuery) -> Result<Vec<Arc<ServiceJob>>, Error>;
 }
 
 /// Which jobs of a queue.
@@ -82,6 +89,36 @@ pub enum JobFilter {
     Share(Text),
     /// `TAG`: any of these keys; where a value is given, with that value.
     Tag(Vec<(Text, Option<Text>)>),
+}
+
+/// Which service jobs of a queue.
+#[derive(Clone, Debug)]
+pub struct ServiceJobQuery {
+    /// ARN of the queue.
+    pub queue: Arn,
+    /// Only this status.
+    pub status: Option<ServiceJobStatus>,
+    /// One more condition.
+    pub filter: Option<ServiceJobFilter>,
+    /// Only jobs before this place in the order of submission: where the page before ended.
+    pub before_sequence: Option<u64>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// The filters of ListServiceJobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServiceJobFilter {
+    /// `JOB_NAME`: case does not matter.
+    Name(Pattern),
+    /// `SHARE_IDENTIFIER`.
+    ShareIdentifier(Text),
+    /// `QUOTA_SHARE_NAME`.
+    QuotaShare(Text),
+    /// `BEFORE_CREATED_AT`.
+    CreatedBefore(Timestamp),
+    /// `AFTER_CREATED_AT`.
+    CreatedAfter(Timestamp),
 }
 
 /// An exact text, or what begins with it.

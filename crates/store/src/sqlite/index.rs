@@ -1,10 +1,18 @@
-//! Searching jobs: what ListJobs needs, by index, over durable rows.
+//! Searching jobs: what ListJobs and ListServiceJobs need, by index, over durable rows, so that a long list of ended jobs
+//! costs the engine nothing.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use fornada_core::job::{Job, JobStatus};
-use fornada_engine::port::store::{DefinitionFilter, Error, JobFilter, JobIndex, JobPage, JobQuery, Pattern};
+use fornada_core::service_job::ServiceJob;
+use fornada_core::time::Timestamp;
+use fornada_engine::port::store::{
+    DefinitionFilter, Error, JobFilter, JobIndex, JobPage, JobQuery, Pattern, ServiceJobFilter,
+    ServiceJobQuery,
+};
+use minicbor::Decode;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 
@@ -48,72 +56,145 @@ impl SqliteIndex {
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-impl JobIndex for SqliteIndex {
-    fn list_jobs(&self, query: &JobQuery) -> Result<JobPage, Error> {
-        let (sql, values) = statement(query);
-        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+impl SqliteIndex {
+    /// Reads what `select` finds, in order, until `take` has had enough.
+    fn read<T: for<'b> Decode<'b, ()>>(
+        &self,
+        Select { sql, values }: Select,
+        mut take: impl FnMut(Arc<T>) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
         let read = |connection: &Connection| {
             let mut statement = connection.prepare_cached(&sql)?;
             let mut rows = statement.query(params_from_iter(values))?;
-            let mut page = JobPage::default();
-            let (mut examined, mut last) = (0, None);
             while let Some(row) = rows.next()? {
-                if page.jobs.len() >= limit || examined == EXAMINED_MAX {
-                    page.next = last;
+                if take(record::decode(row.get_ref(0)?.as_blob()?)?).is_break() {
                     break;
                 }
-                let job: Arc<Job> = record::decode(row.get_ref(0)?.as_blob()?)?;
-                (examined, last) = (examined + 1, Some(job.sequence));
-                if query.filters.iter().all(|filter| holds(filter, &job)) {
-                    page.jobs.push(job);
-                }
             }
-            Ok(page)
+            Ok(())
         };
         self.with_connection(read).map_err(|source| Error { what: "cannot list jobs".into(), source })
     }
 }
 
-fn statement(query: &JobQuery) -> (String, Vec<Value>) {
-    let mut sql = String::from("SELECT body FROM job WHERE queue = ?");
-    let mut values: Vec<Value> = vec![Value::Text(query.queue.as_str().to_owned())];
-    let mut and = |condition: &str, with: Vec<Value>| {
-        sql.push_str(" AND ");
-        sql.push_str(condition);
-        values.extend(with);
-    };
-    if let Some(sequence) = query.before_sequence {
-        and("sequence < ?", vec![Value::Integer(sequence.cast_signed())]);
+impl JobIndex for SqliteIndex {
+    fn list_jobs(&self, query: &JobQuery) -> Result<JobPage, Error> {
+        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+        let mut page = JobPage::default();
+        let (mut examined, mut last) = (0, None);
+        self.read(jobs(query), |job: Arc<Job>| {
+            if page.jobs.len() >= limit || examined == EXAMINED_MAX {
+                page.next = last;
+                return ControlFlow::Break(());
+            }
+            (examined, last) = (examined + 1, Some(job.sequence));
+            if query.filters.iter().all(|filter| holds(filter, &job)) {
+                page.jobs.push(job);
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(page)
     }
+
+    fn list_service_jobs(&self, query: &ServiceJobQuery) -> Result<Vec<Arc<ServiceJob>>, Error> {
+        let mut found = Vec::new();
+        self.read(service_jobs(query), |job| {
+            found.push(job);
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+}
+
+fn jobs(query: &JobQuery) -> Select {
+    let mut select = Select::from("job", &query.queue, query.before_sequence);
     for filter in &query.filters {
         match filter {
-            JobFilter::Status(one) if one.len() == 1 => and("status = ?", one.iter().map(status).collect()),
+            JobFilter::Status(one) if one.len() == 1 => {
+                select.and("status = ?", one.iter().map(status).collect());
+            }
             // The plus keeps to the index that is in order of submission already.
             JobFilter::Status(any) => {
                 let marks = vec!["?"; any.len()].join(", ");
-                and(&format!("+status IN ({marks})"), any.iter().map(status).collect());
+                select.and(&format!("+status IN ({marks})"), any.iter().map(status).collect());
             }
-            JobFilter::Name(Pattern::Exact(name)) => and("name = ?", vec![text(name)]),
-            JobFilter::Name(Pattern::Prefix(prefix)) => {
-                and("substr(name, 1, ?) = ? COLLATE NOCASE", starts_with(prefix));
+            JobFilter::Name(pattern) => select.name(pattern),
+            JobFilter::Definition(DefinitionFilter::Revision(arn)) => {
+                select.and("definition = ?", vec![text(arn)]);
             }
-            JobFilter::Definition(DefinitionFilter::Revision(arn)) => and("definition = ?", vec![text(arn)]),
             JobFilter::Definition(DefinitionFilter::Family(family)) => {
-                and("substr(definition, 1, ?) = ?", starts_with(&format!("{family}:")));
+                select.and("substr(definition, 1, ?) = ?", starts_with(&format!("{family}:")));
             }
             JobFilter::Definition(DefinitionFilter::Prefix(prefix)) => {
-                and("substr(definition, 1, ?) = ?", starts_with(prefix));
+                select.and("substr(definition, 1, ?) = ?", starts_with(prefix));
             }
-            JobFilter::CreatedBefore(at) => and("created_at < ?", vec![Value::Integer(at.as_millis())]),
-            JobFilter::CreatedAfter(at) => and("created_at > ?", vec![Value::Integer(at.as_millis())]),
+            JobFilter::CreatedBefore(at) => select.created("<", *at),
+            JobFilter::CreatedAfter(at) => select.created(">", *at),
             JobFilter::Share(_) | JobFilter::Tag(_) => {} // in the body
         }
     }
     let reads_bodies = |filter: &JobFilter| matches!(filter, JobFilter::Share(_) | JobFilter::Tag(_));
     let most = if query.filters.iter().any(reads_bodies) { EXAMINED_MAX } else { query.limit };
-    sql.push_str(" ORDER BY sequence DESC LIMIT ?");
-    values.push(Value::Integer(i64::from(most) + 1)); // one more says whether there is another page
-    (sql, values)
+    select.newest_first(i64::from(most) + 1) // one more says whether there is another page
+}
+
+fn service_jobs(query: &ServiceJobQuery) -> Select {
+    let ServiceJobQuery { queue, status, filter, before_sequence, limit } = query;
+    let mut select = Select::from("service_job", queue, *before_sequence);
+    if let Some(status) = status {
+        select.and("status = ?", vec![Value::Integer(i64::from(*status as u8))]);
+    }
+    match filter {
+        None => {}
+        Some(ServiceJobFilter::Name(pattern)) => select.name(pattern),
+        Some(ServiceJobFilter::ShareIdentifier(share)) => {
+            select.and("share_identifier = ?", vec![text(share)]);
+        }
+        Some(ServiceJobFilter::QuotaShare(share)) => select.and("quota_share = ?", vec![text(share)]),
+        Some(ServiceJobFilter::CreatedBefore(at)) => select.created("<", *at),
+        Some(ServiceJobFilter::CreatedAfter(at)) => select.created(">", *at),
+    }
+    select.newest_first(i64::from(*limit))
+}
+
+/// A query of one queue's rows, condition by condition.
+struct Select {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Select {
+    fn from(table: &str, queue: &str, before_sequence: Option<u64>) -> Select {
+        let sql = format!("SELECT body FROM {table} WHERE queue = ?");
+        let mut select = Select { sql, values: vec![text(queue)] };
+        if let Some(sequence) = before_sequence {
+            select.and("sequence < ?", vec![Value::Integer(sequence.cast_signed())]);
+        }
+        select
+    }
+
+    fn and(&mut self, condition: &str, with: Vec<Value>) {
+        self.sql.push_str(" AND ");
+        self.sql.push_str(condition);
+        self.values.extend(with);
+    }
+
+    fn name(&mut self, pattern: &Pattern) {
+        match pattern {
+            Pattern::Exact(name) => self.and("name = ?", vec![text(name)]),
+            Pattern::Prefix(prefix) => self.and("substr(name, 1, ?) = ? COLLATE NOCASE", starts_with(prefix)),
+        }
+    }
+
+    fn created(&mut self, order: &str, at: Timestamp) {
+        self.and(&format!("created_at {order} ?"), vec![Value::Integer(at.as_millis())]);
+    }
+
+    fn newest_first(mut self, most: i64) -> Select {
+        self.sql.push_str(" ORDER BY sequence DESC LIMIT ?");
+        self.values.push(Value::Integer(most));
+        self
+    }
 }
 
 /// What only the body of a record tells; the rest was asked of the rows.

@@ -21,11 +21,14 @@ pub use index::SqliteIndex;
 /// Says "this is a Fornada store" in the file's header ("Forn").
 const APPLICATION_ID: i32 = 0x466f_726e;
 
-/// Version of the tables. Newer ones are refused, older ones are migrated (there are none yet).
-const SCHEMA_VERSION: i32 = 1;
+/// Version of the tables: how many steps of [`SCHEMA`] a store has taken. Newer ones are refused.
+const SCHEMA_VERSION: i32 = 2;
+
+/// A new store takes every step, an older one those that it lacks.
+const SCHEMA: [&str; 2] = [RECORDS_AND_JOBS, SERVICE_JOBS];
 
 /// `sequence` is the order of submission and the key, so that new jobs are appended and lists are read in one sweep.
-const SCHEMA: &str = "
+const RECORDS_AND_JOBS: &str = "
     CREATE TABLE resource (
         kind INTEGER NOT NULL,
         key TEXT NOT NULL,
@@ -50,6 +53,24 @@ const SCHEMA: &str = "
         body BLOB NOT NULL,
         PRIMARY KEY (job, number)
     ) WITHOUT ROWID;
+";
+
+/// Since version 2. Service jobs could be listed from the state, but a list that looks for few among many would hold up the
+/// engine; so they have rows with what people search by, as jobs have.
+const SERVICE_JOBS: &str = "
+    CREATE TABLE service_job (
+        sequence INTEGER PRIMARY KEY,
+        id BLOB NOT NULL UNIQUE,
+        queue TEXT NOT NULL,
+        status INTEGER NOT NULL,
+        name TEXT NOT NULL COLLATE NOCASE,
+        share_identifier TEXT,
+        quota_share TEXT,
+        created_at INTEGER NOT NULL,
+        body BLOB NOT NULL
+    );
+    CREATE INDEX service_job_by_queue ON service_job (queue, sequence);
+    CREATE INDEX service_job_by_queue_and_status ON service_job (queue, status, sequence);
 ";
 
 /// Why a store could not be opened.
@@ -117,14 +138,14 @@ impl SqliteStore {
         let mut created = created;
         match pragma(&connection, "application_id").map_err(failed)? {
             APPLICATION_ID => match pragma(&connection, "user_version").map_err(failed)? {
-                SCHEMA_VERSION => {}
+                found @ 1..=SCHEMA_VERSION => migrate(&mut connection, found).map_err(failed)?,
                 found => return Err(OpenError::Newer { path: path.to_owned(), found }),
             },
             // An empty file is the trace of a first start that was cut short.
             0 if is_empty(&connection).map_err(failed)? => {
                 created = true;
                 configure(&connection).map_err(failed)?;
-                create_schema(&mut connection).map_err(failed)?;
+                migrate(&mut connection, 0).map_err(failed)?;
             }
             _ => return Err(OpenError::Foreign { path: path.to_owned() }),
         }
@@ -154,9 +175,15 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn create_schema(connection: &mut Connection) -> rusqlite::Result<()> {
+/// Takes the steps that a store of version `found` lacks, all or none.
+fn migrate(connection: &mut Connection, found: i32) -> rusqlite::Result<()> {
+    if found == SCHEMA_VERSION {
+        return Ok(());
+    }
     let transaction = connection.transaction()?;
-    transaction.execute_batch(SCHEMA)?;
+    for step in SCHEMA.iter().skip(usize::try_from(found).unwrap_or_default()) {
+        transaction.execute_batch(step)?;
+    }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     transaction.commit()
@@ -170,6 +197,8 @@ mod kind {
     pub(super) const INSTANCE: u8 = 4;
     pub(super) const SCHEDULING_POLICY: u8 = 5;
     pub(super) const CONSUMABLE_RESOURCE: u8 = 6;
+    pub(super) const SERVICE_ENVIRONMENT: u8 = 7;
+    pub(super) const QUOTA_SHARE: u8 = 8;
 }
 
 impl Store for SqliteStore {
@@ -244,6 +273,30 @@ fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<()>
             let row = params![job.as_bytes(), number, record::encode(&**child)];
             transaction.prepare_cached(sql)?.execute(row).map(drop)
         }
+        Change::Put(Record::ServiceEnvironment(environment)) => {
+            put_resource(kind::SERVICE_ENVIRONMENT, &environment.arn, record::encode(&**environment))
+        }
+        Change::Put(Record::QuotaShare(share)) => {
+            put_resource(kind::QUOTA_SHARE, &share.arn, record::encode(&**share))
+        }
+        Change::Put(Record::ServiceJob(job)) => {
+            let sql = "INSERT INTO service_job
+                       (sequence, id, queue, status, name, share_identifier, quota_share, created_at, body)
+                       VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                       ON CONFLICT (sequence) DO UPDATE SET status = excluded.status, body = excluded.body";
+            let row = params![
+                job.sequence.cast_signed(),
+                job.id.as_bytes(),
+                job.queue.as_str(),
+                job.status as u8,
+                job.name.as_str(),
+                job.share_identifier.as_deref(),
+                job.quota_share.as_deref(),
+                job.created_at.as_millis(),
+                record::encode(&**job),
+            ];
+            transaction.prepare_cached(sql)?.execute(row).map(drop)
+        }
         Change::Delete(key) => delete(transaction, key),
     }
 }
@@ -267,6 +320,12 @@ fn delete(transaction: &Transaction<'_>, key: &Key) -> rusqlite::Result<()> {
             let sql = "DELETE FROM child WHERE job = ?1 AND number = ?2";
             transaction.prepare_cached(sql)?.execute(params![job.as_bytes(), number]).map(drop)
         }
+        Key::ServiceEnvironment(arn) => resource(kind::SERVICE_ENVIRONMENT, arn),
+        Key::QuotaShare(arn) => resource(kind::QUOTA_SHARE, arn),
+        Key::ServiceJob(id) => {
+            let sql = "DELETE FROM service_job WHERE id = ?1";
+            transaction.prepare_cached(sql)?.execute([id.as_bytes()]).map(drop)
+        }
     }
 }
 
@@ -283,6 +342,8 @@ fn load(connection: &Connection) -> Result<Vec<Record>, Box<dyn std::error::Erro
             kind::INSTANCE => Record::Instance(record::decode(body)?),
             kind::SCHEDULING_POLICY => Record::SchedulingPolicy(record::decode(body)?),
             kind::CONSUMABLE_RESOURCE => Record::ConsumableResource(record::decode(body)?),
+            kind::SERVICE_ENVIRONMENT => Record::ServiceEnvironment(record::decode(body)?),
+            kind::QUOTA_SHARE => Record::QuotaShare(record::decode(body)?),
             other => return Err(record::Unreadable::Kind(other).into()),
         });
     }
@@ -290,6 +351,11 @@ fn load(connection: &Connection) -> Result<Vec<Record>, Box<dyn std::error::Erro
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         records.push(Record::Job(record::decode(row.get_ref(0)?.as_blob()?)?));
+    }
+    let mut statement = connection.prepare("SELECT body FROM service_job ORDER BY sequence")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        records.push(Record::ServiceJob(record::decode(row.get_ref(0)?.as_blob()?)?));
     }
     let mut statement = connection.prepare("SELECT job, number, body FROM child")?;
     let mut rows = statement.query([])?;

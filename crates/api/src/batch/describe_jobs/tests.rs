@@ -51,6 +51,7 @@ impl World {
                 priority: 1,
                 environments,
                 scheduling_policy: None,
+                service_environment: None,
                 document,
             };
             turn.create_job_queue(given, Default::default()).unwrap();

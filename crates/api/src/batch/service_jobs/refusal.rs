@@ -1,0 +1,51 @@
+//! What the state does not allow of service environments, quota shares and service jobs, in AWS's words where they are known.
+
+use fornada_core::service_job::refusal::ServiceRefusal;
+
+use crate::error::WireError;
+
+impl From<ServiceRefusal> for WireError {
+    fn from(refusal: ServiceRefusal) -> Self {
+        match refusal {
+            ServiceRefusal::EnvironmentNotValid => WireError::invalid(
+                "Service environments must be created and valid before attaching them to a job queue.",
+            ),
+            ServiceRefusal::EnvironmentTaken { environment } => WireError::invalid(format!(
+                "Service environment {environment} has capacity limits by instance type and can be attached to one job queue only."
+            )),
+            ServiceRefusal::NotAServiceQueue { queue } => {
+                WireError::invalid(format!("Job queue {queue} is not of type SAGEMAKER_TRAINING."))
+            }
+            ServiceRefusal::ServiceQueue { queue } => WireError::invalid(format!(
+                "Job queue {queue} is of type SAGEMAKER_TRAINING: use SubmitServiceJob."
+            )),
+            ServiceRefusal::QueueNotValid { queue } => {
+                WireError::invalid(format!("Job queue {queue} must be VALID to create a quota share in it."))
+            }
+            ServiceRefusal::TooManyQuotaShares { queue } => {
+                WireError::invalid(format!("Job queue {queue} can have at most 20 quota shares."))
+            }
+            ServiceRefusal::DuplicateRequest { job_id } => WireError::client(format!(
+                "The clientToken was already used: the request was submitted as service job {job_id}"
+            )),
+            ServiceRefusal::ShareIdentifierRequired { queue } => WireError::invalid(format!(
+                "Job queue {queue} has a fair share policy: give a shareIdentifier."
+            )),
+            ServiceRefusal::QuotaShareRequired { queue } => {
+                WireError::invalid(format!("Job queue {queue} has quota shares: give a quotaShareName."))
+            }
+            ServiceRefusal::QuotaShareNotAllowed { queue } => WireError::invalid(format!(
+                "Job queue {queue} has no quota shares: leave quotaShareName out."
+            )),
+            ServiceRefusal::QuotaShareDisabled { share } => WireError::client(format!(
+                "Quota share {share} is not in ENABLED state: enable it to submit jobs"
+            )),
+            ServiceRefusal::NoSuchJob { job_id } => {
+                WireError::client(format!("Service job {job_id} does not exist"))
+            }
+            ServiceRefusal::JobEnded { job_id } => {
+                WireError::client(format!("Service job {job_id} has ended and cannot be updated"))
+            }
+        }
+    }
+}
