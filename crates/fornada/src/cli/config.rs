@@ -31,7 +31,8 @@ impl fmt::Display for Setting {
             Setting::Number(number) => number.fmt(f),
             Setting::Text(text) => text.fmt(f),
             Setting::Table(table) => {
-                let parts: Vec<String> = table.iter().map(|(name, value)| format!("{name}={value}")).collect();
+                let parts: Vec<String> =
+                    table.iter().map(|(name, value)| format!("{name}={value}")).collect();
                 parts.join(",").fmt(f)
             }
         }
