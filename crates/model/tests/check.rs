@@ -22,7 +22,7 @@ fn violations_read_as_the_service_words_them() {
         (
             submit(json!({ "jobName": "n", "dependsOn": [{}, { "type": "BOTH" }], "jobDefinition": "d" })),
             "2 validation errors detected: Value 'BOTH' at 'dependsOn.2.member.type' failed to satisfy constraint: \
-             Member must satisfy enum value set: [N_TO_N, SEQUENTIAL]; Value null at 'jobQueue' failed to satisfy \
+             Member must satisfy enum value set: [N_TO_N, SEQUENTIAL, AFTER_ANY]; Value null at 'jobQueue' failed to satisfy \
              constraint: Member must not be null",
         ),
         (

@@ -13,7 +13,7 @@ use crate::error::WireError;
 
 /// A task however it was described.
 pub(super) enum Effective {
-    Container(model::ContainerProperties),
+    Container(Box<model::ContainerProperties>),
     Ecs(model::EcsTaskProperties),
     Eks(model::EksPodProperties),
 }
@@ -37,10 +37,10 @@ impl Submitted<'_> {
             TaskKind::Container => {
                 let given = serde_json::from_str(json).map_err(WireError::server)?;
                 let instance_type = overrides.iter().find_map(|overrides| overrides.instance_type.as_deref());
-                Effective::Container(match containers.into_iter().next() {
+                Effective::Container(Box::new(match containers.into_iter().next() {
                     Some(only) => container(given, only, instance_type),
                     None => given,
-                })
+                }))
             }
             TaskKind::Ecs => {
                 Effective::Ecs(ecs(serde_json::from_str(json).map_err(WireError::server)?, containers))

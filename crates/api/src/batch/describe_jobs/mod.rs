@@ -169,7 +169,7 @@ impl View {
         let newest = Run::newest(self);
         match effective {
             Effective::Container(given) => {
-                detail.container = Some(ecs::container(given, task.containers.first(), newest.as_ref()));
+                detail.container = Some(ecs::container(*given, task.containers.first(), newest.as_ref()));
             }
             Effective::Ecs(given) => {
                 detail.ecs_properties = Some(ecs::task(given, task.containers, newest.as_ref()));

@@ -28,7 +28,7 @@ pub(super) fn properties(
         };
         let mut range = model::NodeRangeProperty { ..given };
         match submitted.effective()? {
-            Effective::Container(container) => range.container = Some(container),
+            Effective::Container(container) => range.container = Some(*container),
             Effective::Ecs(task) => {
                 range.ecs_properties = Some(model::EcsProperties { task_properties: vec![task] });
             }
