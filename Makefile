@@ -12,6 +12,8 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 PYTHON ?= python3
 # One environment for each set of requirements and Python, so that a change of either makes a new one.
 VENV := $(CACHE)/venv-$(shell { $(PYTHON) --version; cat tests/requirements.txt; } | sha256sum | cut -c1-12)
+# The same for the packages of the JavaScript test.
+JAVASCRIPT := $(CACHE)/javascript-$(shell sha256sum < tests/javascript/package-lock.json | cut -c1-12)
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10 | sed 's/^/  make /'
@@ -33,15 +35,23 @@ lint: ## formatting, lints, and that the generated code is what the models say
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo xtask codegen --check
 
-test: lint $(VENV)/ready ## everything that CI runs: lints, unit, property and black-box tests (PYTEST="-k arrays")
+test: lint $(VENV)/ready $(JAVASCRIPT)/ready ## everything that CI runs: lints, unit, property and black-box tests (PYTEST="-k arrays")
 	cargo test --workspace
 	cargo build --bin fornada
-	FORNADA_BIN="$(CARGO_TARGET_DIR)/debug/fornada" "$(VENV)/bin/python" -m pytest tests $(PYTEST)
+	FORNADA_BIN="$(CARGO_TARGET_DIR)/debug/fornada" FORNADA_JAVASCRIPT="$(JAVASCRIPT)" \
+		"$(VENV)/bin/python" -m pytest tests $(PYTEST)
 
 dev: ## format and generate, then test
 	cargo fmt --all
 	cargo xtask codegen
 	$(MAKE) test
+
+clients: $(VENV)/ready ## drive a build with workflow clients from PyPI, unmodified (ONLY=metaflow: one of them)
+	cargo build --bin fornada
+	"$(VENV)/bin/python" clients/run "$(CARGO_TARGET_DIR)/debug/fornada" $(ONLY)
+
+clients-quick: ## the quickest of them
+	$(MAKE) clients ONLY="redun parallelcluster"
 
 bench: release $(VENV)/ready ## measure a release build, write docs/benchmarks.md (ONLY=latency: one part, print only)
 	"$(VENV)/bin/python" bench/bench.py "$(CARGO_TARGET_DIR)/release/fornada" $(ONLY)
@@ -59,4 +69,11 @@ $(VENV)/ready: tests/requirements.txt
 	"$(VENV)/bin/pip" install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	touch "$@"
 
-.PHONY: help run up build release lint test dev bench deny clean
+$(JAVASCRIPT)/ready: tests/javascript/package-lock.json
+	rm -rf "$(JAVASCRIPT)"
+	mkdir -p "$(JAVASCRIPT)"
+	cp tests/javascript/package.json tests/javascript/package-lock.json "$(JAVASCRIPT)"
+	npm ci --prefix "$(JAVASCRIPT)" --ignore-scripts --no-audit --no-fund --silent
+	touch "$@"
+
+.PHONY: help run up build release lint test dev clients clients-quick bench deny clean

@@ -60,10 +60,14 @@ async fn aws(State(front): State<Front>, request: Request<Body>) -> Response {
     let began = Instant::now();
     let request_id = request_id();
     let mut operation = "unknown";
+    let is_json_1_1 = request.headers().contains_key("x-amz-target");
     let result = serve(&front.app, request, &mut operation).await;
     let failed = result.as_ref().err().map(|error| error.code);
     front.metrics.record(operation, failed, began.elapsed());
     let mut response = result.unwrap_or_else(|error| error.respond(&request_id));
+    if is_json_1_1 && failed.is_some() {
+        response.headers_mut().insert("content-type", HeaderValue::from_static("application/x-amz-json-1.1"));
+    }
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert("x-amzn-requestid", value);
     }

@@ -91,7 +91,7 @@ impl Route<'_> {
     /// Puts the members of path and query string into `body`, decoded. Members that belong there are never taken from
     /// the body itself. A body that is no object stays as it is, for [`check`](crate::check) to refuse.
     ///
-    /// Decoding is that of RFC 3986: `+` is a plus sign.
+    /// In the query string `+` is a blank, as it is for the signature: what is signed and what is done must not differ.
     ///
     /// # Errors
     ///
@@ -101,6 +101,7 @@ impl Route<'_> {
         if let Some(Label { member, raw }) = self.label {
             body.insert(member.to_owned(), decode(member, raw)?);
         }
+        let raw_query = raw_query.replace('+', "%20");
         for &QueryParameter { name, member, repeated } in self.operation.query() {
             let pairs = raw_query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
             let mut values = pairs

@@ -47,11 +47,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     report("streams of one line written", STREAMS, start);
     let start = Instant::now();
     for n in 0..STREAMS {
-        logs.stream_info(&name(n))?;
+        logs.stream_info(&name(n), None)?;
     }
     report("streams described", STREAMS, start);
     let start = Instant::now();
-    report("streams listed", logs.stream_names(&scope, "/job", "")?.len(), start);
+    report("streams listed", logs.stream_names(&scope, "/job", "", None)?.len(), start);
     Ok(())
 }
 

@@ -13,9 +13,10 @@ pub(super) fn token(position: u64, question: &impl Hash) -> String {
     URL_SAFE_NO_PAD.encode([position.to_be_bytes(), digest(question).to_be_bytes()].concat())
 }
 
-/// Where the page begins that `token` asks for; `None` without a token.
+/// Where the page begins that `token` asks for; `None` without a token. An empty one is none: AWS ParallelCluster's `awsbstat`
+/// asks for its first page with it.
 pub(super) fn position(token: Option<&str>, question: &impl Hash) -> Result<Option<u64>, WireError> {
-    let Some(token) = token else { return Ok(None) };
+    let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(None) };
     let bad = || WireError::invalid("The nextToken is not one of this request's.");
     let bytes: [u8; 16] =
         URL_SAFE_NO_PAD.decode(token).ok().and_then(|b| b.try_into().ok()).ok_or_else(bad)?;
@@ -60,7 +61,28 @@ fn digest(question: &impl Hash) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn tokens_read_back_for_their_own_question_only(place: u64, asked: String, other: String) {
+            let token = token(place, &asked);
+            prop_assert_eq!(position(Some(&token), &asked).unwrap(), Some(place));
+            prop_assert_eq!(position(Some(&token), &other).is_ok(), asked == other);
+            // Whatever place a client makes up, there is a page at it or nothing.
+            let (page, next) = page(0..7, Some(3), 100, Some(&token), &asked).unwrap();
+            prop_assert!(page.len() <= 3 && (next.is_none() || place < 4));
+        }
+
+        #[test]
+        fn made_up_tokens_are_refused(text in ".+", base64 in "[A-Za-z0-9_-]{1,40}") {
+            for token in [text, base64] {
+                prop_assert!(position(Some(&token), &"q").is_err());
+            }
+        }
+    }
 
     #[test]
     fn pages_follow_each_other_and_foreign_tokens_are_refused() {
@@ -77,7 +99,8 @@ mod tests {
         let (_, next) = page(0..7, Some(7), 100, None, &"q").unwrap();
         assert_eq!(next, None, "a full last page has no successor");
         let foreign = super::token(3, &"other");
-        for bad in [foreign.as_str(), "", "x", "////", "AAAA"] {
+        assert_eq!(page(0..7, Some(3), 100, Some(""), &"q").unwrap().0, [0, 1, 2]);
+        for bad in [foreign.as_str(), "x", "////", "AAAA"] {
             assert!(page(0..7, None, 100, Some(bad), &"q").is_err(), "{bad}");
         }
         assert!(page_size(Some(0), 100).is_err() && page_size(Some(-1), 100).is_err());

@@ -1,20 +1,18 @@
 //! DescribeLogStreams.
 
-use fornada_core::arn::Scope;
 use fornada_core::text::Text;
-use fornada_engine::port::log::{self, LogReader, StreamInfo, StreamName};
+use fornada_engine::port::log::{self, StreamInfo};
 use fornada_model::logs::{self as model, OrderBy};
 
 use super::token::{self, Kind, Place};
-use super::{DESCRIBE_LIMIT, group_arn, group_name, invalid, limit};
+use super::{Caller, DESCRIBE_LIMIT, group_arn, group_name, invalid, limit};
 use crate::error::WireError;
 
 /// Lists the streams of a group, by name or by the time of the last event.
 ///
 /// By name only the streams of the page are looked into; by time all streams of the group.
 pub(super) fn describe_log_streams(
-    reader: &dyn LogReader,
-    scope: &Scope,
+    caller: &Caller<'_>,
     request: model::DescribeLogStreamsRequest,
 ) -> Result<model::DescribeLogStreamsResponse, WireError> {
     let model::DescribeLogStreamsRequest {
@@ -30,22 +28,23 @@ pub(super) fn describe_log_streams(
     if by_time && prefix.is_some() {
         return Err(invalid("Cannot order by LastEventTime with a logStreamNamePrefix."));
     }
-    let group: Text = group_name(scope, log_group_name, log_group_identifier)?.into();
+    let group = group_name(caller.scope, log_group_name, log_group_identifier)?;
+    let retained_since = caller.retained_since(&group)?;
     let list = Listing {
         descending: descending == Some(true),
         limit: limit(page_limit, DESCRIBE_LIMIT),
         next_token: next_token.as_deref(),
     };
     let info = |stream: Text| {
-        let name = StreamName { scope: scope.clone(), group: group.clone(), stream };
-        match reader.stream_info(&name) {
+        match caller.logs.stream_info(&caller.stream(&group, &stream), retained_since) {
             Ok(info) => Some(Ok(info)),
             // Deleted since it was listed.
             Err(log::Error::NoSuchStream) => None,
             Err(error) => Some(Err(error)),
         }
     };
-    let names = reader.stream_names(scope, &group, prefix.as_deref().unwrap_or_default())?;
+    let names =
+        caller.logs.stream_names(caller.scope, &group, prefix.as_deref().unwrap_or_default(), None)?;
     let (streams, next_token) = if by_time {
         let streams = names.into_iter().filter_map(info).collect::<Result<Vec<_>, _>>()?;
         list.page(Kind::StreamsByTime, streams, |stream| Place {
@@ -58,7 +57,7 @@ pub(super) fn describe_log_streams(
             .page(Kind::StreamsByName, names, |name| Place { name: name.to_string(), ..Place::default() })?;
         (names.into_iter().filter_map(info).collect::<Result<_, _>>()?, next_token)
     };
-    let arn = group_arn(scope, &group);
+    let arn = group_arn(caller.scope, &group);
     let log_streams = streams.into_iter().map(|stream| log_stream(&arn, stream)).collect();
     Ok(model::DescribeLogStreamsResponse { log_streams: Some(log_streams), next_token })
 }
@@ -106,7 +105,7 @@ fn log_stream(group_arn: &str, stream: StreamInfo) -> model::LogStream {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{MemoryLogs, scope};
+    use super::super::testing::MemoryLogs;
     use super::*;
 
     fn request() -> model::DescribeLogStreamsRequest {
@@ -116,7 +115,7 @@ mod tests {
     fn names(logs: &MemoryLogs, mut request: model::DescribeLogStreamsRequest) -> Vec<Vec<String>> {
         let mut pages = vec![];
         loop {
-            let answer = describe_log_streams(logs, &scope(), request.clone()).unwrap();
+            let answer = describe_log_streams(&logs.caller(), request.clone()).unwrap();
             pages.push(answer.log_streams.unwrap().into_iter().map(|s| s.log_stream_name.unwrap()).collect());
             request.next_token = answer.next_token;
             if request.next_token.is_none() {
@@ -148,18 +147,17 @@ mod tests {
         assert_eq!(names(&logs, by_time(true)), [vec!["a/1", "b/1"], vec!["a/2"]]);
 
         prefixed.order_by = Some(OrderBy::LastEventTime);
-        let error = describe_log_streams(&logs, &scope(), prefixed).unwrap_err();
+        let error = describe_log_streams(&logs.caller(), prefixed).unwrap_err();
         assert_eq!(error.message, "Cannot order by LastEventTime with a logStreamNamePrefix.");
-        let other_kind = describe_log_streams(&logs, &scope(), by_time(false)).unwrap().next_token;
+        let other_kind = describe_log_streams(&logs.caller(), by_time(false)).unwrap().next_token;
         let error = describe_log_streams(
-            &logs,
-            &scope(),
+            &logs.caller(),
             model::DescribeLogStreamsRequest { next_token: other_kind, ..request() },
         );
         assert_eq!(error.unwrap_err().message, "The specified nextToken is invalid.");
         let nowhere =
             model::DescribeLogStreamsRequest { log_group_name: Some("h".into()), ..Default::default() };
-        let error = describe_log_streams(&logs, &scope(), nowhere).unwrap_err();
+        let error = describe_log_streams(&logs.caller(), nowhere).unwrap_err();
         assert_eq!(
             (error.code, error.message.as_str()),
             ("ResourceNotFoundException", "The specified log group does not exist.")

@@ -5,16 +5,15 @@
 //! time, stream name and position. What is appended meanwhile with a later time is found; what is appended with an
 //! earlier one belongs to pages that have passed.
 
-use fornada_core::arn::Scope;
 use fornada_core::text::Text;
-use fornada_engine::port::log::{LogEvent, LogReader, StreamName};
+use fornada_engine::port::log::{LogEvent, StreamName};
 use fornada_model::logs as model;
 use sha2::{Digest as _, Sha256};
 
 use super::filter_pattern::FilterPattern;
 use super::merge::{Merge, Times};
 use super::token::{Kind, Place};
-use super::{PAGE_BYTES, PAGE_EVENTS, group_name, invalid, limit};
+use super::{Caller, PAGE_BYTES, PAGE_EVENTS, group_name, invalid, limit};
 use crate::error::WireError;
 
 /// Output that one call looks through; some 100 ms of work.
@@ -24,16 +23,14 @@ const SCAN_EVENT_BYTES: usize = 64;
 
 /// Reads one page.
 pub(super) fn filter_log_events(
-    reader: &dyn LogReader,
-    scope: &Scope,
+    caller: &Caller<'_>,
     request: model::FilterLogEventsRequest,
 ) -> Result<model::FilterLogEventsResponse, WireError> {
-    filter_within(reader, scope, request, SCAN_BYTES)
+    filter_within(caller, request, SCAN_BYTES)
 }
 
 fn filter_within(
-    reader: &dyn LogReader,
-    scope: &Scope,
+    caller: &Caller<'_>,
     request: model::FilterLogEventsRequest,
     scan_bytes: usize,
 ) -> Result<model::FilterLogEventsResponse, WireError> {
@@ -56,11 +53,16 @@ fn filter_within(
     if start_from_head == Some(false) {
         return Err(invalid("Fornada returns the earliest events first: startFromHead cannot be false."));
     }
-    let group: Text = group_name(scope, log_group_name, log_group_identifier)?.into();
+    let group = group_name(caller.scope, log_group_name, log_group_identifier)?;
     let pattern = FilterPattern::parse(filter_pattern.as_deref().unwrap_or_default())
         .map_err(|error| invalid(format!("Invalid filter pattern: {error}")))?;
     let after = Place::decode(Kind::Events, next_token.as_deref())?;
-    let name = |stream: Text| StreamName { scope: scope.clone(), group: group.clone(), stream };
+    // Unlike in GetLogEvents, events at the end time belong to the answer.
+    let times = Times {
+        start: start_time.max(caller.retained_since(&group)?),
+        end: end_time.map(|end| end.saturating_add(1)),
+    };
+    let name = |stream: &str| caller.stream(&group, stream);
     let streams: Vec<StreamName> = match (log_stream_names, log_stream_name_prefix) {
         (Some(_), Some(_)) => {
             return Err(invalid("Specify either logStreamNames or logStreamNamePrefix, not both."));
@@ -68,18 +70,19 @@ fn filter_within(
         (Some(mut names), None) => {
             names.sort_unstable();
             names.dedup();
-            let names: Vec<_> = names.into_iter().map(|stream| name(stream.into())).collect();
-            names.iter().try_for_each(|name| reader.stream_info(name).map(drop))?;
+            let names: Vec<_> = names.iter().map(|stream| name(stream)).collect();
+            names.iter().try_for_each(|name| caller.logs.stream_info(name, None).map(drop))?;
             names
         }
         (None, prefix) => {
-            let names = reader.stream_names(scope, &group, prefix.as_deref().unwrap_or_default())?;
-            names.into_iter().map(name).collect()
+            // A group may have a hundred thousand streams, and most ended long before what is asked for.
+            let since = times.start.max(after.as_ref().map(|after| after.time));
+            let prefix = prefix.as_deref().unwrap_or_default();
+            let names = caller.logs.stream_names(caller.scope, &group, prefix, since)?;
+            names.iter().map(|stream| name(stream)).collect()
         }
     };
-    // Unlike in GetLogEvents, events at the end time belong to the answer.
-    let times = Times { start: start_time, end: end_time.map(|end| end.saturating_add(1)) };
-    let mut merge = Merge::open(reader, streams, times, after.as_ref())?;
+    let mut merge = Merge::open(caller.logs, streams, times, after.as_ref())?;
     let (events, last) = fill_page(&mut merge, &pattern, limit(page_limit, PAGE_EVENTS), scan_bytes)?;
     Ok(model::FilterLogEventsResponse {
         events: Some(events),
@@ -141,7 +144,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::testing::{MemoryLogs, scope};
+    use super::super::testing::MemoryLogs;
     use super::*;
 
     fn request() -> model::FilterLogEventsRequest {
@@ -156,7 +159,7 @@ mod tests {
     ) -> Vec<Vec<String>> {
         let (mut pages, mut request, mut ids) = (vec![], request, BTreeSet::new());
         loop {
-            let answer = filter_within(logs, &scope(), request.clone(), scan_bytes).unwrap();
+            let answer = filter_within(&logs.caller(), request.clone(), scan_bytes).unwrap();
             let events = answer.events.unwrap();
             for event in &events {
                 assert!(ids.insert(event.event_id.clone().unwrap()), "event ids are unique");
@@ -200,7 +203,7 @@ mod tests {
             logs.append("g", "s", &[(1, "a"), (2, "b")]);
             let next_token = Some(Place { time, position, name }.encode(Kind::Events));
             let asked = model::FilterLogEventsRequest { next_token, ..request() };
-            prop_assert!(filter_log_events(&logs, &scope(), asked).is_ok());
+            prop_assert!(filter_log_events(&logs.caller(), asked).is_ok());
         }
     }
 
@@ -222,7 +225,7 @@ mod tests {
             model::FilterLogEventsRequest { log_stream_names: names(&["b/1", "a/1", "b/1"]), ..request() };
         assert_eq!(all(named), ["one ok", "three bad", "four bad"]);
 
-        let refusal = |request| filter_log_events(&logs, &scope(), request).unwrap_err().code;
+        let refusal = |request| filter_log_events(&logs.caller(), request).unwrap_err().code;
         let both = model::FilterLogEventsRequest { log_stream_names: names(&["a/1"]), ..prefix };
         assert_eq!(refusal(both), "InvalidParameterException");
         let missing = model::FilterLogEventsRequest { log_stream_names: names(&["c"]), ..request() };
@@ -250,7 +253,7 @@ mod tests {
         logs.append("g", "a", &[(1, "a1"), (5, "a5")]);
         logs.append("g", "b", &[(2, "b2")]);
         let asked = model::FilterLogEventsRequest { limit: Some(2), ..request() };
-        let first = filter_log_events(&logs, &scope(), asked.clone()).unwrap();
+        let first = filter_log_events(&logs.caller(), asked.clone()).unwrap();
         logs.append("g", "b", &[(2, "b2 again"), (9, "b9")]);
         logs.append("g", "c", &[(7, "c7")]);
         let rest =

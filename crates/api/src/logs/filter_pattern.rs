@@ -1,14 +1,17 @@
-//! Filter patterns: which events FilterLogEvents returns.
+//! Filter patterns: which events FilterLogEvents and StartLiveTail return.
 //!
 //! - `word "a phrase"`: events that contain all terms, case-sensitive, anywhere in the message
 //! - `?word ?other`: events that contain any of them; beside other terms these are ignored, as the service does it
 //! - `-word`: but not those that contain it
+//! - `%expression%`: in place of any term, see [`regex`](super::regex)
 //! - `{ $.field = value }`: see [`json_pattern`](super::json_pattern)
+//! - `[field, other = value, ...]`: see [`space_pattern`](super::space_pattern)
 //!
-//! Source: CloudWatch Logs user guide, "Filter pattern syntax". Space-delimited patterns (`[a, b]`) and regular
-//! expressions (`%…%`) are not supported.
+//! Source: CloudWatch Logs user guide, "Filter pattern syntax".
 
 use super::json_pattern::JsonPattern;
+use super::regex::Regex;
+use super::space_pattern::SpacePattern;
 
 /// What is wrong with a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,10 +26,14 @@ pub(super) enum PatternError {
     Expected { what: &'static str, rest: String },
     #[error("Parentheses are nested too deeply")]
     TooDeep,
-    #[error("Fornada does not support space-delimited patterns ([a, b]) yet")]
-    SpaceDelimited,
-    #[error("Fornada does not support regular expressions (%...%) yet")]
-    Regex,
+    #[error("If a filter pattern starts with '[' it must end with ']'")]
+    OpenBracket,
+    #[error("A regular expression is not closed")]
+    OpenRegex,
+    #[error("The character '{0}' cannot be used in a regular expression")]
+    RegexCharacter(char),
+    #[error("Invalid regular expression '{0}'")]
+    Regex(String),
 }
 
 /// A pattern that can be held against messages.
@@ -36,27 +43,36 @@ pub(super) enum FilterPattern {
     Terms(Terms),
     /// For messages that are JSON objects.
     Json(JsonPattern),
+    /// For messages made of fields.
+    Fields(SpacePattern),
 }
 
-/// Substrings of a message.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// What a message contains.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Terms {
-    all: Vec<String>,
-    any: Vec<String>,
-    none: Vec<String>,
+    all: Vec<Term>,
+    any: Vec<Term>,
+    none: Vec<Term>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Term {
+    Text(String),
+    Regex(Regex),
 }
 
 impl FilterPattern {
     /// Reads a pattern; the empty one matches everything.
     pub(super) fn parse(pattern: &str) -> Result<FilterPattern, PatternError> {
         let pattern = pattern.trim();
-        match pattern.strip_prefix('{') {
-            Some(json) => {
-                let json = json.strip_suffix('}').ok_or(PatternError::OpenBrace)?;
-                JsonPattern::parse(json).map(FilterPattern::Json)
-            }
-            None if pattern.starts_with('[') => Err(PatternError::SpaceDelimited),
-            None => Terms::parse(pattern).map(FilterPattern::Terms),
+        if let Some(json) = pattern.strip_prefix('{') {
+            let json = json.strip_suffix('}').ok_or(PatternError::OpenBrace)?;
+            JsonPattern::parse(json).map(FilterPattern::Json)
+        } else if let Some(fields) = pattern.strip_prefix('[') {
+            let fields = fields.strip_suffix(']').ok_or(PatternError::OpenBracket)?;
+            SpacePattern::parse(fields).map(FilterPattern::Fields)
+        } else {
+            Terms::parse(pattern).map(FilterPattern::Terms)
         }
     }
 
@@ -65,6 +81,7 @@ impl FilterPattern {
         match self {
             FilterPattern::Terms(terms) => terms.matches(message),
             FilterPattern::Json(json) => json.matches(message),
+            FilterPattern::Fields(fields) => fields.matches(message),
         }
     }
 }
@@ -86,7 +103,10 @@ impl Terms {
     }
 
     fn matches(&self, message: &str) -> bool {
-        let contains = |term: &String| message.contains(term.as_str());
+        let contains = |term: &Term| match term {
+            Term::Text(text) => message.contains(text.as_str()),
+            Term::Regex(regex) => regex.is_in(message),
+        };
         let optional = self.any.is_empty() || !self.all.is_empty() || !self.none.is_empty();
         self.all.iter().all(contains)
             && !self.none.iter().any(contains)
@@ -95,18 +115,18 @@ impl Terms {
 }
 
 /// One term and what follows it.
-fn term(rest: &str) -> Result<(String, &str), PatternError> {
+fn term(rest: &str) -> Result<(Term, &str), PatternError> {
     if let Some(rest) = rest.strip_prefix('"') {
-        return quoted(rest, '"');
+        return quoted(rest, '"').map(|(text, rest)| (Term::Text(text), rest));
+    }
+    if let Some(rest) = rest.strip_prefix('%') {
+        return Regex::parse(rest).map(|(regex, rest)| (Term::Regex(regex), rest));
     }
     let (word, after) = rest.split_at(rest.find(char::is_whitespace).unwrap_or(rest.len()));
-    if word.starts_with('%') {
-        return Err(PatternError::Regex);
-    }
     if word.is_empty() || !word.chars().all(|c| c.is_alphanumeric() || c == '_') {
         return Err(PatternError::Term(word.to_owned()));
     }
-    Ok((word.to_owned(), after))
+    Ok((Term::Text(word.to_owned()), after))
 }
 
 /// The text up to the closing `quote`, and what follows it. A backslash takes the next character as it is.
@@ -145,6 +165,9 @@ mod tests {
             ("?ERROR say", &[3]),
             ("\"a-b\"", &[3]),
             (r#""\"hi\"""#, &[3]),
+            ("%ERR.R%", &[0, 1]),
+            ("%^ERROR\\sW|a-b$% -%^say%", &[0]),
+            ("?%^WARN% ?hi", &[2, 3]),
         ] {
             let parsed = FilterPattern::parse(pattern).unwrap();
             let got: Vec<usize> = (0..messages.len()).filter(|&i| parsed.matches(messages[i])).collect();
@@ -160,8 +183,11 @@ mod tests {
             ("\"open", "A quotation mark is not closed"),
             ("\"open\\", "A quotation mark is not closed"),
             ("{ $.a = 1", "If a filter pattern starts with '{' it must end with '}'"),
-            ("[a, b]", "Fornada does not support space-delimited patterns ([a, b]) yet"),
-            ("%a%", "Fornada does not support regular expressions (%...%) yet"),
+            ("[a, b", "If a filter pattern starts with '[' it must end with ']'"),
+            ("%a", "A regular expression is not closed"),
+            ("%a b%", "The character ' ' cannot be used in a regular expression"),
+            ("%*a%", "Invalid regular expression '*a'"),
+            ("%[a-z]{999}{999}%", "Invalid regular expression '[a-z]{999}{999}'"),
         ] {
             assert_eq!(FilterPattern::parse(pattern).unwrap_err().to_string(), want, "{pattern}");
         }
@@ -169,8 +195,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_panics(pattern: String, json in r#"[${}()\[\]."'=<>!&|*%a1 é\\-]{0,40}"#, message: String) {
-            for pattern in [pattern, format!("{{{json}}}"), json] {
+        fn nothing_panics(pattern: String, json in r#"[${}()\[\].,"'=<>!&|*%a1 é\\-]{0,40}"#, message: String) {
+            for pattern in [pattern, format!("{{{json}}}"), format!("[{json}]"), format!("%{json}%"), json] {
                 if let Ok(parsed) = FilterPattern::parse(&pattern) {
                     parsed.matches(&message);
                     parsed.matches(r#"{"a": [1, {"1": "a"}], "1": true}"#);

@@ -3,17 +3,15 @@
 //! Both tokens are always there. At the end of the stream the forward token is the one that was passed in, and later it
 //! gives what was appended since; at the head the same holds for the backward token.
 
-use fornada_core::arn::Scope;
-use fornada_engine::port::log::{Direction, LogReader, ReadRequest, StreamName};
+use fornada_engine::port::log::{Direction, ReadRequest};
 use fornada_model::logs as model;
 
-use super::{PAGE_BYTES, PAGE_EVENTS, group_name, limit, token};
+use super::{Caller, PAGE_BYTES, PAGE_EVENTS, group_name, limit, token};
 use crate::error::WireError;
 
 /// Reads one page. The token decides the direction; without one, `startFromHead` does.
 pub(super) fn get_log_events(
-    reader: &dyn LogReader,
-    scope: &Scope,
+    caller: &Caller<'_>,
     request: model::GetLogEventsRequest,
 ) -> Result<model::GetLogEventsResponse, WireError> {
     let model::GetLogEventsRequest {
@@ -28,19 +26,18 @@ pub(super) fn get_log_events(
         // Nothing is masked.
         unmask: _,
     } = request;
-    let group = group_name(scope, log_group_name, log_group_identifier)?;
+    let group = group_name(caller.scope, log_group_name, log_group_identifier)?;
     let (direction, from) = match next_token.as_deref().map(token::stream).transpose()? {
         Some((direction, position)) => (direction, Some(position)),
         None if start_from_head == Some(true) => (Direction::Forward, None),
         None => (Direction::Backward, None),
     };
-    let name = StreamName { scope: scope.clone(), group: group.into(), stream: log_stream_name.into() };
-    let page = reader.read(
-        &name,
+    let page = caller.logs.read(
+        &caller.stream(&group, &log_stream_name),
         &ReadRequest {
             from,
             direction,
-            start_time,
+            start_time: start_time.max(caller.retained_since(&group)?),
             end_time,
             max_events: limit(page_limit, PAGE_EVENTS),
             max_bytes: PAGE_BYTES,
@@ -60,7 +57,7 @@ pub(super) fn get_log_events(
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{MemoryLogs, scope};
+    use super::super::testing::MemoryLogs;
     use super::*;
 
     fn request() -> model::GetLogEventsRequest {
@@ -74,7 +71,7 @@ mod tests {
 
     /// Messages, backward token, forward token.
     fn get(logs: &MemoryLogs, request: model::GetLogEventsRequest) -> (Vec<String>, String, String) {
-        let answer = get_log_events(logs, &scope(), request).unwrap();
+        let answer = get_log_events(&logs.caller(), request).unwrap();
         (
             answer.events.unwrap().into_iter().map(|event| event.message.unwrap()).collect(),
             answer.next_backward_token.unwrap(),
@@ -139,7 +136,7 @@ mod tests {
     fn what_does_not_exist_or_is_no_token_is_refused() {
         let logs = MemoryLogs::default();
         let refusal = |request| {
-            let error = get_log_events(&logs, &scope(), request).unwrap_err();
+            let error = get_log_events(&logs.caller(), request).unwrap_err();
             (error.code, error.message)
         };
         let not_found = |text: &str| ("ResourceNotFoundException", text.to_owned());

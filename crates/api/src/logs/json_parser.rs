@@ -1,4 +1,4 @@
-//! The grammar of JSON filter patterns, as a recursive descent.
+//! The grammar of JSON and space-delimited filter patterns, as a recursive descent.
 //!
 //! ```text
 //! any      = all { "||" all }
@@ -6,19 +6,24 @@
 //! test     = "(" any ")" | selector condition
 //! selector = "$" { "." name | "[" index "]" | "['" name "']" }
 //! condition = ("=" | "!=" | "<" | "<=" | ">" | ">=") value | "IS" ("NULL" | "TRUE" | "FALSE") | "NOT" "EXISTS"
+//!
+//! fields   = field { "," field }
+//! field    = "..." | name | any, where a selector is the name of the field
 //! ```
 
 use std::cmp::Ordering;
 
 use super::filter_pattern::{PatternError, quoted};
 use super::json_pattern::{Condition, Literal, Step, Test};
+use super::regex::Regex;
+use super::space_pattern::SpacePattern;
 
 /// Parentheses within each other; far more than a person writes, and no danger to the stack.
 const DEPTH_MAX: usize = 32;
 
 /// Reads what is between the braces of a pattern.
 pub(super) fn parse(text: &str) -> Result<Condition, PatternError> {
-    let mut parser = Parser { rest: text, depth: 0 };
+    let mut parser = Parser { rest: text, depth: 0, field: None };
     let condition = parser.any()?;
     match parser.rest.trim_start() {
         "" => Ok(condition),
@@ -26,12 +31,61 @@ pub(super) fn parse(text: &str) -> Result<Condition, PatternError> {
     }
 }
 
+/// Reads what is between the brackets of a pattern.
+pub(super) fn parse_fields(text: &str) -> Result<SpacePattern, PatternError> {
+    let mut parser = Parser { rest: text, depth: 0, field: None };
+    let mut pattern = SpacePattern { first: Vec::new(), last: None };
+    loop {
+        if !parser.takes("...") {
+            let field = parser.field()?;
+            pattern.last.as_mut().unwrap_or(&mut pattern.first).push(field);
+        } else if pattern.last.replace(Vec::new()).is_some() {
+            return Err(parser.expected("one ellipsis only"));
+        }
+        if parser.rest.trim_start().is_empty() {
+            return Ok(pattern);
+        }
+        if !parser.takes(",") {
+            return Err(parser.expected("a comma"));
+        }
+    }
+}
+
 struct Parser<'a> {
     rest: &'a str,
     depth: usize,
+    /// The name that stands for a selector, within a field.
+    field: Option<&'a str>,
 }
 
 impl<'a> Parser<'a> {
+    /// A field and its condition, if it has one.
+    fn field(&mut self) -> Result<Option<Condition>, PatternError> {
+        let start = self.rest;
+        let mut in_parentheses = false;
+        while self.takes("(") {
+            in_parentheses = true;
+        }
+        let name = self.field_name()?;
+        if !in_parentheses && matches!(self.rest.trim_start().chars().next(), None | Some(',')) {
+            return Ok(None);
+        }
+        if !self.rest.trim_start().starts_with(['=', '!', '<', '>']) {
+            return Err(self.expected("a comma"));
+        }
+        self.field = Some(name);
+        self.rest = start;
+        self.any().map(Some)
+    }
+
+    fn field_name(&mut self) -> Result<&'a str, PatternError> {
+        self.rest = self.rest.trim_start();
+        match self.span(|c| c.is_alphanumeric() || "$_-.".contains(c)) {
+            "" => Err(self.expected("a field name")),
+            name => Ok(name),
+        }
+    }
+
     fn any(&mut self) -> Result<Condition, PatternError> {
         let mut conditions = vec![self.all()?];
         while self.takes("||") {
@@ -63,6 +117,14 @@ impl<'a> Parser<'a> {
     }
 
     fn selector(&mut self) -> Result<Vec<Step>, PatternError> {
+        if let Some(field) = self.field {
+            let before = self.rest;
+            if self.field_name()? == field {
+                return Ok(Vec::new());
+            }
+            self.rest = before;
+            return Err(self.expected("the name of the same field"));
+        }
         if !self.takes("$") {
             return Err(self.expected("a selector ($.name)"));
         }
@@ -109,7 +171,7 @@ impl<'a> Parser<'a> {
         for (operator, orders) in comparisons {
             if self.takes(operator) {
                 let before = self.rest;
-                let Some(number) = self.value()?.number else {
+                let Some(number) = self.value()?.number() else {
                     self.rest = before;
                     return Err(self.expected("a number"));
                 };
@@ -133,15 +195,17 @@ impl<'a> Parser<'a> {
         if self.takes("\"") {
             let (text, rest) = quoted(self.rest, '"')?;
             self.rest = rest;
-            return Ok(Literal::new(&text, None));
+            return Ok(Literal::text(&text, None));
         }
         if self.takes("%") {
-            return Err(PatternError::Regex);
+            let (regex, rest) = Regex::parse(self.rest)?;
+            self.rest = rest;
+            return Ok(Literal::Regex(regex));
         }
         self.rest = self.rest.trim_start();
         match self.span(|c| c.is_alphanumeric() || "*._-+:/@#".contains(c)) {
             "" => Err(self.expected("a value")),
-            word => Ok(Literal::new(word, number(word))),
+            word => Ok(Literal::text(word, number(word))),
         }
     }
 
@@ -189,7 +253,10 @@ mod tests {
             ("$.a =", "Expected a value at ''"),
             ("$.a < b", "Expected a number at 'b'"),
             ("$.a = \"b", "A quotation mark is not closed"),
-            ("$.a = %b%", "Fornada does not support regular expressions (%...%) yet"),
+            ("$.a = %b", "A regular expression is not closed"),
+            ("$.a = %(b)%", "The character '(' cannot be used in a regular expression"),
+            ("$.a = %[b%", "Invalid regular expression '[b'"),
+            ("$.a > %1%", "Expected a number at '%1%'"),
             ("$.a = 1 $.b = 2", "Expected && or || at '$.b = 2'"),
             ("($.a = 1", "Expected a closing parenthesis at ''"),
             ("$. = 1", "Expected a name at '= 1'"),

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::filter_pattern::PatternError;
 use super::json_parser::parse;
+use super::regex::Regex;
 
 /// The condition within the braces.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,12 +43,15 @@ pub(super) enum Test {
 
 /// A value in the pattern.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Literal {
-    text: String,
-    any_before: bool,
-    any_after: bool,
-    /// Set if it stands there as a number.
-    pub(super) number: Option<f64>,
+pub(super) enum Literal {
+    Text {
+        text: String,
+        any_before: bool,
+        any_after: bool,
+        /// Set if it stands there as a number.
+        number: Option<f64>,
+    },
+    Regex(Regex),
 }
 
 impl JsonPattern {
@@ -65,7 +69,7 @@ impl JsonPattern {
 }
 
 impl Condition {
-    fn holds(&self, document: &Value) -> bool {
+    pub(super) fn holds(&self, document: &Value) -> bool {
         match self {
             Condition::Any(conditions) => conditions.iter().any(|condition| condition.holds(document)),
             Condition::All(conditions) => conditions.iter().all(|condition| condition.holds(document)),
@@ -97,17 +101,25 @@ impl Test {
 }
 
 impl Literal {
-    pub(super) fn new(value: &str, number: Option<f64>) -> Literal {
+    pub(super) fn text(value: &str, number: Option<f64>) -> Literal {
         let (value, any_before) = value.strip_prefix('*').map_or((value, false), |rest| (rest, true));
         let (value, any_after) = value.strip_suffix('*').map_or((value, false), |rest| (rest, true));
         // A lone star is any text.
         let any_after = any_after || (any_before && value.is_empty());
-        Literal { text: value.to_owned(), any_before, any_after, number }
+        Literal::Text { text: value.to_owned(), any_before, any_after, number }
+    }
+
+    /// The number that it is, if it stands there as one.
+    pub(super) fn number(&self) -> Option<f64> {
+        match self {
+            Literal::Text { number, .. } => *number,
+            Literal::Regex(_) => None,
+        }
     }
 
     /// `None` for what cannot be compared.
     fn equals(&self, value: &Value) -> Option<bool> {
-        match (value, self.number) {
+        match (value, self.number()) {
             (Value::Number(value), Some(number)) => {
                 Some(value.as_f64()?.partial_cmp(&number) == Some(Ordering::Equal))
             }
@@ -118,8 +130,11 @@ impl Literal {
     }
 
     fn covers(&self, value: &str) -> bool {
-        let text = self.text.as_str();
-        match (self.any_before, self.any_after) {
+        let (text, any_before, any_after) = match self {
+            Literal::Text { text, any_before, any_after, .. } => (text.as_str(), *any_before, *any_after),
+            Literal::Regex(regex) => return regex.is_in(value),
+        };
+        match (any_before, any_after) {
             (false, false) => value == text,
             (true, false) => value.ends_with(text),
             (false, true) => value.starts_with(text),
@@ -172,6 +187,9 @@ mod tests {
             ("$.flag is false", false),
             ("$.flag = true", true),
             ("$['a.b'] = dot", true),
+            (r"$.ip = %^111\.[0-9]+%", true),
+            (r"$.ip != %^111\.[0-9]+%", false),
+            ("$.latency = %^5%", true),
             ("$.user['id'] = 1", true),
         ] {
             assert_eq!(JsonPattern::parse(pattern).unwrap().matches(message), want, "{pattern}");

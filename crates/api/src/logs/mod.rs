@@ -1,16 +1,25 @@
-//! CloudWatch Logs, as far as it takes to read the output of jobs (awsJson1.1). One file an operation.
+//! CloudWatch Logs, as far as jobs and those who watch them need it (awsJson1.1). One file an operation.
 //!
-//! An operation is a plain function of the log reader, the caller's scope and the request. It blocks on disk, so
-//! `serve` runs it off the async threads. No request reads more than a bounded part of the logs into memory.
+//! An operation is a plain function of the caller and the request. It blocks on disk, so `serve` runs it off the async
+//! threads. No request reads more than a bounded part of the logs into memory. What has expired by the retention of its
+//! group is not there, whether or not it is still on disk.
 
 mod describe_log_groups;
 mod describe_log_streams;
+mod event_stream;
 mod filter_log_events;
 mod filter_pattern;
 mod get_log_events;
 mod json_parser;
 mod json_pattern;
+mod live_tail;
+mod log_groups;
+mod log_streams;
 mod merge;
+mod put_log_events;
+mod regex;
+mod space_pattern;
+mod start_live_tail;
 #[cfg(test)]
 mod testing;
 mod token;
@@ -18,7 +27,8 @@ mod token;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use fornada_core::arn::Scope;
-use fornada_engine::port::log::{self, LogReader};
+use fornada_core::time::Timestamp;
+use fornada_engine::port::log::{self, LogReader, StreamName};
 use fornada_model::logs::{ErrorCode, Operation};
 use fornada_model::{Request, Violations, decode};
 use serde::Serialize;
@@ -47,42 +57,65 @@ pub(crate) async fn serve(
     *operation = named.name();
     let body = parse(body)?;
     match named {
+        Operation::CreateLogGroup => run(call, body, log_groups::create).await,
+        Operation::CreateLogStream => run(call, body, log_streams::create).await,
+        Operation::DeleteLogGroup => run(call, body, log_groups::delete).await,
+        Operation::DeleteRetentionPolicy => run(call, body, log_groups::delete_retention_policy).await,
         Operation::DescribeLogGroups => run(call, body, describe_log_groups::describe_log_groups).await,
         Operation::DescribeLogStreams => run(call, body, describe_log_streams::describe_log_streams).await,
         Operation::FilterLogEvents => run(call, body, filter_log_events::filter_log_events).await,
         Operation::GetLogEvents => run(call, body, get_log_events::get_log_events).await,
-        // Listed in docs/unsupported-operations.md.
-        Operation::CreateLogGroup
-        | Operation::CreateLogStream
-        | Operation::DeleteLogGroup
-        | Operation::DeleteRetentionPolicy
-        | Operation::PutLogEvents
-        | Operation::PutRetentionPolicy
-        | Operation::StartLiveTail => Err(unknown_operation(format!(
-            "Fornada does not support the operation {named} yet.",
-            named = named.name()
-        ))),
+        Operation::PutLogEvents => run(call, body, put_log_events::put_log_events).await,
+        Operation::PutRetentionPolicy => run(call, body, log_groups::put_retention_policy).await,
+        Operation::StartLiveTail => start_live_tail::start_live_tail(call, decoded(body)?).await,
     }
 }
+
+/// On whose behalf an operation works, on what, and when.
+#[derive(Clone, Copy)]
+struct Caller<'a> {
+    logs: &'a dyn LogReader,
+    scope: &'a Scope,
+    now: Timestamp,
+}
+
+impl Caller<'_> {
+    /// Events of a group before this time have expired.
+    fn retained_since(&self, group: &str) -> Result<Option<i64>, WireError> {
+        Ok(self.logs.settings(self.scope, group)?.retained_since(self.now))
+    }
+
+    fn stream(&self, group: &str, stream: &str) -> StreamName {
+        StreamName { scope: self.scope.clone(), group: group.into(), stream: stream.into() }
+    }
+}
+
+/// The answer of operations that have none.
+#[derive(Debug, Serialize)]
+struct Empty {}
 
 async fn run<Q, A>(
     call: &Call,
     body: Value,
-    operation: fn(&dyn LogReader, &Scope, Q) -> Result<A, WireError>,
+    operation: fn(&Caller<'_>, Q) -> Result<A, WireError>,
 ) -> Result<Response, WireError>
 where
     Q: Request + Send + 'static,
     A: Serialize + 'static,
 {
-    let request = decode(body).map_err(|violations| refused(&violations))?;
+    let request = decoded(body)?;
     let scope = call.scope.clone();
     let answer = call
         .blocking(move |app| {
-            let answer = operation(&*app.logs, &scope, request)?;
-            serde_json::to_vec(&answer).map_err(WireError::server)
+            let caller = Caller { logs: &*app.logs, scope: &scope, now: app.clock.now() };
+            serde_json::to_vec(&operation(&caller, request)?).map_err(WireError::server)
         })
         .await?;
     Ok(([("content-type", "application/x-amz-json-1.1")], answer).into_response())
+}
+
+fn decoded<Q: Request>(body: Value) -> Result<Q, WireError> {
+    decode(body).map_err(|violations| refused(&violations))
 }
 
 fn unknown_operation(message: String) -> WireError {
@@ -102,21 +135,36 @@ fn invalid(message: impl Into<String>) -> WireError {
 
 impl From<log::Error> for WireError {
     fn from(error: log::Error) -> Self {
-        match error {
-            log::Error::NoSuchGroup => WireError::logs(
-                ErrorCode::ResourceNotFoundException,
-                "The specified log group does not exist.",
-            ),
-            log::Error::NoSuchStream => WireError::logs(
-                ErrorCode::ResourceNotFoundException,
-                "The specified log stream does not exist.",
-            ),
-            log::Error::Io(_) => {
-                let message = "The service failed to read the logs. Its own log says why.";
-                let internal = Some(error.into());
-                WireError { internal, ..WireError::logs(ErrorCode::ServiceUnavailableException, message) }
+        let (code, message) = match error {
+            log::Error::NoSuchGroup => {
+                (ErrorCode::ResourceNotFoundException, "The specified log group does not exist.")
             }
-        }
+            log::Error::NoSuchStream => {
+                (ErrorCode::ResourceNotFoundException, "The specified log stream does not exist.")
+            }
+            log::Error::GroupExists => {
+                (ErrorCode::ResourceAlreadyExistsException, "The specified log group already exists")
+            }
+            log::Error::StreamExists => {
+                (ErrorCode::ResourceAlreadyExistsException, "The specified log stream already exists")
+            }
+            log::Error::StreamInUse => (
+                ErrorCode::InvalidParameterException,
+                "A running job writes its output to this log stream: create a log stream of your own.",
+            ),
+            log::Error::Stopping => {
+                (ErrorCode::ServiceUnavailableException, "The server is stopping; try again when it is back.")
+            }
+            log::Error::Io(_) => {
+                let message = "The service failed to use its logs. Its own log says why.";
+                let internal = Some(error.into());
+                return WireError {
+                    internal,
+                    ..WireError::logs(ErrorCode::ServiceUnavailableException, message)
+                };
+            }
+        };
+        WireError::logs(code, message)
     }
 }
 
@@ -125,18 +173,23 @@ fn group_arn(scope: &Scope, group: &str) -> String {
     scope.arn("logs", &format!("log-group:{group}")).into()
 }
 
-/// The log group that a request is about, given by name or by identifier (name or ARN). Groups of other accounts and
-/// regions do not exist for the caller.
+/// The log group that a request is about, given by name or by identifier.
 fn group_name(scope: &Scope, name: Option<String>, identifier: Option<String>) -> Result<String, WireError> {
     match (name, identifier) {
         (Some(name), None) => Ok(name),
-        (None, Some(identifier)) => match identifier.strip_prefix(&group_arn(scope, "")) {
-            Some(name) => Ok(name.to_owned()),
-            None if identifier.starts_with("arn:") => Err(log::Error::NoSuchGroup.into()),
-            None => Ok(identifier),
-        },
+        (None, Some(identifier)) => identified(scope, &identifier),
         (Some(_), Some(_)) => Err(invalid("Specify either logGroupName or logGroupIdentifier, not both.")),
         (None, None) => Err(invalid("Specify either logGroupName or logGroupIdentifier.")),
+    }
+}
+
+/// The name of the log group with this identifier: a name or an ARN, which the model forbids to end in `:*`. Groups of
+/// other accounts and regions do not exist for the caller.
+fn identified(scope: &Scope, identifier: &str) -> Result<String, WireError> {
+    match identifier.strip_prefix(&group_arn(scope, "")) {
+        Some(name) => Ok(name.to_owned()),
+        None if identifier.starts_with("arn:") => Err(log::Error::NoSuchGroup.into()),
+        None => Ok(identifier.to_owned()),
     }
 }
 

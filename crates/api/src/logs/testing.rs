@@ -1,31 +1,50 @@
 //! Logs in memory, for the tests of the operations.
 
-use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use fornada_core::arn::Scope;
 use fornada_core::text::Text;
+use fornada_core::time::Timestamp;
 use fornada_engine::port::log::{
-    Direction, Error, GroupInfo, LogEvent, LogReader, Page, ReadRequest, StreamInfo, StreamName,
+    Direction, Ends, Error, GroupInfo, GroupSettings, LogAdmin, LogEvent, LogReader, Page, ReadRequest,
+    StreamInfo, StreamName, Watch,
 };
+
+use super::Caller;
 
 /// What a stream and each event take besides the message: positions are not indices, as on disk.
 const OVERHEAD: u64 = 20;
 
-/// The caller of all tests.
+/// When the tests are.
+pub(super) const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+/// The account and region of all tests.
 pub(super) fn scope() -> Scope {
-    Scope { region: "us-east-1".into(), account: "000000000000".into() }
+    SCOPE.clone()
 }
+
+static SCOPE: LazyLock<Scope> =
+    LazyLock::new(|| Scope { region: "us-east-1".into(), account: "000000000000".into() });
 
 /// Groups and their streams, all of one [`scope`].
 #[derive(Default)]
 pub(super) struct MemoryLogs {
     groups: Mutex<BTreeMap<Text, BTreeMap<Text, Vec<LogEvent>>>>,
+    settings: Mutex<BTreeMap<Text, GroupSettings>>,
+    changed: Arc<Mutex<BTreeSet<StreamName>>>,
 }
 
 impl MemoryLogs {
+    /// Somebody who calls at [`NOW`].
+    pub(super) fn caller(&self) -> Caller<'_> {
+        Caller { logs: self, scope: &SCOPE, now: NOW }
+    }
+
     /// Appends (time, message) to a stream, and creates it if need be.
     pub(super) fn append(&self, group: &str, stream: &str, events: &[(i64, &str)]) {
+        let name = StreamName { scope: scope(), group: group.into(), stream: stream.into() };
+        self.changed.lock().unwrap().insert(name);
         let mut groups = self.groups.lock().unwrap();
         let stream = groups.entry(group.into()).or_default().entry(stream.into()).or_default();
         for &(timestamp, message) in events {
@@ -48,18 +67,30 @@ fn end(stream: &[LogEvent]) -> u64 {
 impl LogReader for MemoryLogs {
     fn groups(&self, _: &Scope) -> Result<Vec<GroupInfo>, Error> {
         let groups = self.groups.lock().unwrap();
-        let info = |group: &Text| GroupInfo { group: group.clone(), created_at: 1, stored_bytes: 2 };
+        let settings = |group: &Text| self.settings.lock().unwrap().get(group).cloned().unwrap_or_default();
+        let info = |group: &Text| GroupInfo {
+            group: group.clone(),
+            created_at: 1,
+            stored_bytes: 2,
+            settings: settings(group),
+        };
         Ok(groups.keys().map(info).collect())
     }
 
-    fn stream_names(&self, _: &Scope, group: &str, prefix: &str) -> Result<Vec<Text>, Error> {
+    fn settings(&self, _: &Scope, group: &str) -> Result<GroupSettings, Error> {
+        self.groups.lock().unwrap().get(group).ok_or(Error::NoSuchGroup)?;
+        Ok(self.settings.lock().unwrap().get(group).cloned().unwrap_or_default())
+    }
+
+    fn stream_names(&self, _: &Scope, group: &str, prefix: &str, _: Option<i64>) -> Result<Vec<Text>, Error> {
         let groups = self.groups.lock().unwrap();
         let streams = groups.get(group).ok_or(Error::NoSuchGroup)?;
         Ok(streams.keys().filter(|name| name.starts_with(prefix)).cloned().collect())
     }
 
-    fn stream_info(&self, name: &StreamName) -> Result<StreamInfo, Error> {
-        let events = self.stream(name)?;
+    fn stream_info(&self, name: &StreamName, since: Option<i64>) -> Result<StreamInfo, Error> {
+        let mut events = self.stream(name)?;
+        events.retain(|event| since.is_none_or(|since| event.timestamp >= since));
         Ok(StreamInfo {
             stream: name.stream.clone(),
             created_at: 1,
@@ -108,5 +139,73 @@ impl LogReader for MemoryLogs {
         let after = |event: &LogEvent| event.position + event.message.len() as u64 + OVERHEAD;
         let next_backward = stopped_at.map_or(OVERHEAD, after);
         Ok(Page { events, next_forward: from, next_backward })
+    }
+
+    fn watch(&self, scope: &Scope, groups: &[Text]) -> Result<(Box<dyn Watch>, Ends), Error> {
+        let all = self.groups.lock().unwrap();
+        let mut ends = Ends::new();
+        for group in groups {
+            for (stream, events) in all.get(group).ok_or(Error::NoSuchGroup)? {
+                let (scope, group, stream) = (scope.clone(), group.clone(), stream.clone());
+                ends.insert(StreamName { scope, group, stream }, end(events));
+            }
+        }
+        self.changed.lock().unwrap().clear();
+        Ok((Box::new(Changes(groups.to_vec(), Arc::clone(&self.changed))), ends))
+    }
+
+    fn stop_watching(&self) {}
+}
+
+struct Changes(Vec<Text>, Arc<Mutex<BTreeSet<StreamName>>>);
+
+impl Watch for Changes {
+    fn changed(&mut self) -> Result<BTreeSet<StreamName>, Error> {
+        let mut changed = std::mem::take(&mut *self.1.lock().unwrap());
+        changed.retain(|name| self.0.contains(&name.group));
+        Ok(changed)
+    }
+}
+
+impl LogAdmin for MemoryLogs {
+    fn create_group(&self, _: &Scope, group: &str, new: GroupSettings, _: Timestamp) -> Result<(), Error> {
+        if self.groups.lock().unwrap().insert(group.into(), BTreeMap::new()).is_some() {
+            return Err(Error::GroupExists);
+        }
+        self.settings.lock().unwrap().insert(group.into(), new);
+        Ok(())
+    }
+
+    fn delete_group(&self, _: &Scope, group: &str) -> Result<(), Error> {
+        self.groups.lock().unwrap().remove(group).map(drop).ok_or(Error::NoSuchGroup)
+    }
+
+    fn set_retention(
+        &self,
+        scope: &Scope,
+        group: &str,
+        retention_days: Option<u32>,
+        _: Timestamp,
+    ) -> Result<(), Error> {
+        let settings = GroupSettings { retention_days, ..self.settings(scope, group)? };
+        self.settings.lock().unwrap().insert(group.into(), settings);
+        Ok(())
+    }
+
+    fn create_stream(&self, name: &StreamName, _: Timestamp) -> Result<(), Error> {
+        self.append(&name.group, &name.stream, &[]);
+        Ok(())
+    }
+
+    fn put(&self, name: &StreamName, events: &[(i64, &[u8])]) -> Result<u64, Error> {
+        self.stream(name)?;
+        for &(at, message) in events {
+            self.append(&name.group, &name.stream, &[(at, str::from_utf8(message).unwrap())]);
+        }
+        Ok(end(&self.stream(name)?))
+    }
+
+    fn expire(&self, _: Timestamp) -> Result<u64, Error> {
+        Ok(0)
     }
 }

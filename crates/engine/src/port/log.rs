@@ -1,9 +1,11 @@
-//! Where the output of jobs goes, and how it is read while it grows.
+//! Where the output of jobs goes, how it is read while it grows, and how long it stays.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use fornada_core::arn::Scope;
 use fornada_core::text::Text;
+use fornada_core::time::Timestamp;
 
 /// One log stream of one account and region.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,6 +53,26 @@ pub struct GroupInfo {
     pub created_at: i64,
     /// Bytes of all its streams.
     pub stored_bytes: u64,
+    /// What it was told to be.
+    pub settings: GroupSettings,
+}
+
+/// What a log group was told to be. The default is that of a group that came into being with its first line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupSettings {
+    /// Events older than this many days are gone; `None` keeps them.
+    pub retention_days: Option<u32>,
+    /// Its class in the API's own word; `None` is STANDARD.
+    pub class: Option<Text>,
+}
+
+impl GroupSettings {
+    /// Events before this time (milliseconds since the epoch) have expired; `None` if none ever do.
+    #[must_use]
+    pub fn retained_since(&self, now: Timestamp) -> Option<i64> {
+        const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+        self.retention_days.map(|days| now.as_millis().saturating_sub(i64::from(days) * DAY_MS))
+    }
 }
 
 /// Which way a page is read.
@@ -99,36 +121,136 @@ pub enum Error {
     /// No such log stream.
     #[error("no such log stream")]
     NoSuchStream,
+    /// There is such a log group already.
+    #[error("the log group exists already")]
+    GroupExists,
+    /// There is such a log stream already.
+    #[error("the log stream exists already")]
+    StreamExists,
+    /// An attempt writes the stream right now, and a stream has one writer at a time.
+    #[error("the log stream is being written by a running job")]
+    StreamInUse,
+    /// The server is stopping.
+    #[error("the server is stopping")]
+    Stopping,
     /// The disk said no.
     #[error("log storage failed")]
     Io(#[from] io::Error),
 }
 
 /// The reading side. Methods block on disk; call them off the async threads.
-pub trait LogReader: Send + Sync {
+///
+/// Whoever reads for clients changes for them too, hence the supertrait.
+pub trait LogReader: LogAdmin {
     /// Groups of a scope, ordered by name.
     ///
     /// # Errors
     /// When the disk fails.
     fn groups(&self, scope: &Scope) -> Result<Vec<GroupInfo>, Error>;
 
-    /// Names of the streams of a group that begin with `prefix`, ordered.
+    /// What a group was told to be.
     ///
     /// # Errors
     /// [`Error::NoSuchGroup`], or the disk fails.
-    fn stream_names(&self, scope: &Scope, group: &str, prefix: &str) -> Result<Vec<Text>, Error>;
+    fn settings(&self, scope: &Scope, group: &str) -> Result<GroupSettings, Error>;
 
-    /// Facts about one stream.
+    /// Names of the streams of a group that begin with `prefix`, ordered. With `since` (milliseconds since the epoch)
+    /// without those that certainly have no event at or after that time, which is told without opening them.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchGroup`], or the disk fails.
+    fn stream_names(
+        &self,
+        scope: &Scope,
+        group: &str,
+        prefix: &str,
+        since: Option<i64>,
+    ) -> Result<Vec<Text>, Error>;
+
+    /// Facts about one stream and its events at or after `since` (milliseconds since the epoch).
     ///
     /// # Errors
     /// [`Error::NoSuchGroup`], [`Error::NoSuchStream`], or the disk fails.
-    fn stream_info(&self, name: &StreamName) -> Result<StreamInfo, Error>;
+    fn stream_info(&self, name: &StreamName, since: Option<i64>) -> Result<StreamInfo, Error>;
 
     /// Reads a page. A torn event at the end of a stream (a crash while it was written) is not there.
     ///
     /// # Errors
     /// [`Error::NoSuchGroup`], [`Error::NoSuchStream`], or the disk fails.
     fn read(&self, name: &StreamName, request: &ReadRequest) -> Result<Page, Error>;
+
+    /// Begins to watch groups of a scope for new events. Also returns where each of their streams ends now.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchGroup`], or the operating system refuses another watch.
+    fn watch(&self, scope: &Scope, groups: &[Text]) -> Result<(Box<dyn Watch>, Ends), Error>;
+
+    /// Ends all watches: each fails with [`Error::Stopping`] when it is asked next.
+    fn stop_watching(&self);
+}
+
+/// The position at which each stream ends.
+pub type Ends = BTreeMap<StreamName, u64>;
+
+/// Tells which streams grow.
+pub trait Watch: Send {
+    /// Streams that may have events that were not there at the last call; costs no look at streams that stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchGroup`] when a watched group was deleted, [`Error::Stopping`], or the disk fails.
+    fn changed(&mut self) -> Result<BTreeSet<StreamName>, Error>;
+}
+
+/// Groups and streams as clients make and change them. Methods block on disk; call them off the async threads.
+pub trait LogAdmin: Send + Sync {
+    /// Makes an empty group.
+    ///
+    /// # Errors
+    /// [`Error::GroupExists`], or the disk fails.
+    fn create_group(
+        &self,
+        scope: &Scope,
+        group: &str,
+        settings: GroupSettings,
+        now: Timestamp,
+    ) -> Result<(), Error>;
+
+    /// Deletes a group with all its streams. An attempt that writes one of them loses the output it writes from now on.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchGroup`], or the disk fails.
+    fn delete_group(&self, scope: &Scope, group: &str) -> Result<(), Error>;
+
+    /// Sets or lifts the retention of a group; what has expired by it is deleted at once.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchGroup`], or the disk fails.
+    fn set_retention(
+        &self,
+        scope: &Scope,
+        group: &str,
+        days: Option<u32>,
+        now: Timestamp,
+    ) -> Result<(), Error>;
+
+    /// Makes an empty stream.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchGroup`], [`Error::StreamExists`], or the disk fails.
+    fn create_stream(&self, name: &StreamName, now: Timestamp) -> Result<(), Error>;
+
+    /// Appends events (time in milliseconds, message) to a stream, and returns the position after them, or 0 if there
+    /// are none. May be called at any time by many.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchGroup`], [`Error::NoSuchStream`], [`Error::StreamInUse`], or the disk fails.
+    fn put(&self, name: &StreamName, events: &[(i64, &[u8])]) -> Result<u64, Error>;
+
+    /// Deletes what has expired by `now` in all groups, as far as whole files have, and returns how many bytes that was.
+    ///
+    /// # Errors
+    /// When the disk fails; what could be deleted is deleted all the same.
+    fn expire(&self, now: Timestamp) -> Result<u64, Error>;
 }
 
 /// The writing side, used by whoever runs attempts.

@@ -4,6 +4,7 @@
 
 mod backend;
 mod data_dir;
+mod expiry;
 mod keeper;
 mod server;
 mod shutdown;

@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 
 use super::backend::{self, NodeBackend};
 use super::data_dir::{self, DataDir};
+use super::expiry;
 use super::keeper::Keeper;
 use super::shutdown;
 use crate::cli::args::{AuthMode, ServerArgs};
@@ -78,6 +79,7 @@ impl Server {
             defaults::create(&app, is_new).await.map_err(|error| anyhow::anyhow!(error.message))?;
         }
         observations.deliver_to(engine.handle());
+        expiry::run(Arc::clone(&app));
         let announcement = ServerFile { endpoint, region, account_id, pid: std::process::id() };
         Ok(Server { data_dir, listener, announcement, engine, node, app })
     }
@@ -93,6 +95,7 @@ impl Server {
         println!("ready {}", announcement.endpoint);
 
         let handle = engine.handle();
+        let logs = Arc::clone(&app.logs);
         let mut signals = shutdown::Signals::listen()?;
         let (mut end, mut running) = (None, 0);
         let until_end = async {
@@ -100,6 +103,8 @@ impl Server {
                 fatal = engine.stopped() => Some(End::Fatal(fatal)),
                 signal = signals.next() => Some(End::Signal(signal)),
             };
+            // Live Tail sessions would go on for hours.
+            logs.stop_watching();
             // Before requests in flight are waited for: a second Ctrl-C must come from somebody who has read this.
             if let (Some(End::Signal(signal)), Some(keeper)) = (&end, &keeper) {
                 keeper.release();

@@ -1,31 +1,39 @@
 //! The folder of all logs: which groups and streams there are.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::UNIX_EPOCH;
 
 use fornada_core::arn::Scope;
 use fornada_core::text::Text;
 use fornada_engine::port::log::{
-    Direction, Error, GroupInfo, LogReader, LogWriter, Page, ReadRequest, StreamInfo, StreamName,
-    StreamWriter,
+    Direction, Ends, Error, GroupInfo, GroupSettings, LogReader, LogWriter, Page, ReadRequest, StreamInfo,
+    StreamName, StreamWriter, Watch,
 };
 
+use super::group::{self, GroupFile};
 use super::name::{decode, encode};
 use super::stream::{FIRST, LATER, Stream, StreamPath};
-use super::writer::Writer;
+use super::watch::Inotify;
+use super::writer::{PATIENCE, Writer};
 
 /// Size at which a stream goes on in a new file, so that old output of an endless job can be deleted.
 const SEGMENT_MAX: u64 = 64 << 20;
 
-/// Logs in a folder. One process writes a stream; any number of others read it.
+/// Logs in a folder. One process writes a stream; any number of others read it. One process, the server, changes groups and
+/// puts events.
 #[derive(Clone, Debug)]
 pub struct LogDirectory {
     dir: PathBuf,
     pub(super) segment_max: u64,
+    /// Held while this process changes a group, or a stream for a client.
+    pub(super) changes: Arc<Mutex<()>>,
+    stopped: Arc<AtomicBool>,
 }
 
 impl LogDirectory {
@@ -35,14 +43,18 @@ impl LogDirectory {
     /// When it cannot be created.
     pub fn open(dir: PathBuf) -> io::Result<LogDirectory> {
         DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-        Ok(LogDirectory { dir, segment_max: SEGMENT_MAX })
+        Ok(LogDirectory { dir, segment_max: SEGMENT_MAX, changes: Arc::default(), stopped: Arc::default() })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.dir
     }
 
     fn scope_path(&self, scope: &Scope) -> PathBuf {
         self.dir.join(encode(&scope.account)).join(encode(&scope.region))
     }
 
-    fn group_path(&self, scope: &Scope, group: &str) -> PathBuf {
+    pub(super) fn group_path(&self, scope: &Scope, group: &str) -> PathBuf {
         self.scope_path(scope).join(encode(group))
     }
 
@@ -51,7 +63,7 @@ impl LogDirectory {
     }
 
     /// Which of both is missing when a stream is.
-    fn missing(&self, name: &StreamName) -> Error {
+    pub(super) fn missing(&self, name: &StreamName) -> Error {
         if self.group_path(&name.scope, &name.group).is_dir() {
             Error::NoSuchStream
         } else {
@@ -71,11 +83,32 @@ impl LogReader for LogDirectory {
         Ok(groups)
     }
 
-    fn stream_names(&self, scope: &Scope, group: &str, prefix: &str) -> Result<Vec<Text>, Error> {
+    fn settings(&self, scope: &Scope, group: &str) -> Result<GroupSettings, Error> {
+        let folder = self.group_path(scope, group);
+        match GroupFile::read(&folder)? {
+            Some(file) => Ok(file.settings()),
+            None if folder.is_dir() => Ok(GroupSettings::default()),
+            None => Err(Error::NoSuchGroup),
+        }
+    }
+
+    fn stream_names(
+        &self,
+        scope: &Scope,
+        group: &str,
+        prefix: &str,
+        since: Option<i64>,
+    ) -> Result<Vec<Text>, Error> {
         let group = self.group_path(scope, group);
         let mut names = Vec::new();
-        for stream in streams(&group)?.ok_or(Error::NoSuchGroup)? {
+        for (stream, has_later) in streams(&group)?.ok_or(Error::NoSuchGroup)? {
             let path = StreamPath { group: group.clone(), stream };
+            if let Some(since) = since {
+                let newest = if has_later { path.bases()?.last().copied().unwrap_or(0) } else { 0 };
+                if path.was_left_before(newest, since)? {
+                    continue;
+                }
+            }
             let name = decode(&path.stream, || Some(path.header().ok()??.stream));
             names.extend(name.filter(|name| name.starts_with(prefix)).map(Text::from));
         }
@@ -83,12 +116,12 @@ impl LogReader for LogDirectory {
         Ok(names)
     }
 
-    fn stream_info(&self, name: &StreamName) -> Result<StreamInfo, Error> {
+    fn stream_info(&self, name: &StreamName, since: Option<i64>) -> Result<StreamInfo, Error> {
         let stream = Stream::list(name, self.stream_path(name))?;
         let one = |direction| ReadRequest {
             from: None,
             direction,
-            start_time: None,
+            start_time: since,
             end_time: None,
             max_events: 1,
             max_bytes: 0,
@@ -110,60 +143,104 @@ impl LogReader for LogDirectory {
         let page = Stream::list(name, self.stream_path(name))?.read(request)?;
         page.ok_or_else(|| self.missing(name))
     }
+
+    fn watch(&self, scope: &Scope, groups: &[Text]) -> Result<(Box<dyn Watch>, Ends), Error> {
+        let folders = groups.iter().map(|group| (self.group_path(scope, group), group.clone()));
+        let mut watch = Inotify::open(scope, folders.collect(), Arc::clone(&self.stopped))?;
+        let ends = watch.ends()?;
+        Ok((Box::new(watch), ends))
+    }
+
+    fn stop_watching(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
 }
 
 impl LogWriter for LogDirectory {
     fn open(&self, name: StreamName) -> Box<dyn StreamWriter> {
-        Box::new(Writer::new(self.stream_path(&name), name, self.segment_max))
+        Box::new(Writer::new(self.stream_path(&name), name, self.segment_max, PATIENCE))
     }
 }
 
-/// `None` for what is no group, or has no stream yet.
+/// `None` for what is no group, or has no stream yet and was never made as a group.
 fn group_info(path: PathBuf, file_name: &str) -> io::Result<Option<GroupInfo>> {
     let Some(streams) = streams(&path)? else { return Ok(None) };
-    // Only the hashed name of a long group needs a stream to tell it.
+    let file = GroupFile::read(&path)?;
+    if file.is_none() && streams.is_empty() {
+        return Ok(None);
+    }
+    // Only the hashed name of a long group needs a file to tell it.
     let full_name = || {
         let mut paths =
-            streams.iter().map(|stream| StreamPath { group: path.clone(), stream: stream.clone() });
-        paths.find_map(|path| path.header().ok()?).map(|header| header.group)
+            streams.keys().map(|stream| StreamPath { group: path.clone(), stream: stream.clone() });
+        let in_streams = || Some(paths.find_map(|path| path.header().ok()?)?.group);
+        file.as_ref().map(|file| file.log_group_name.clone()).or_else(in_streams)
     };
-    let Some(group) = decode(file_name, full_name).filter(|_| !streams.is_empty()) else { return Ok(None) };
-    // Nothing else remembers when a group began; file systems without birth times show its last new stream.
-    let metadata = fs::metadata(&path)?;
-    let created = metadata.created().or_else(|_| metadata.modified())?;
-    let created_at = created.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let Some(group) = decode(file_name, full_name) else { return Ok(None) };
     Ok(Some(GroupInfo {
         group: group.into(),
-        created_at: i64::try_from(created_at).unwrap_or(i64::MAX),
+        created_at: file.as_ref().map_or_else(|| created_at(&path), |file| Ok(file.creation_time))?,
         stored_bytes: stored_bytes(&path),
+        settings: file.map(GroupFile::settings).unwrap_or_default(),
     }))
 }
 
-/// Sizes of the files in a folder and the folders right below it. What cannot be looked at (it may just have been
-/// deleted) counts nothing.
-fn stored_bytes(folder: &Path) -> u64 {
-    let sizes = |folder: &Path| -> Vec<(PathBuf, fs::Metadata)> {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.filter_map(|entry| Some((entry.path(), entry.metadata().ok()?))).collect()
-    };
-    let size = |(path, metadata): (PathBuf, fs::Metadata)| match metadata.is_dir() {
-        true => sizes(&path).iter().map(|(_, metadata)| metadata.len()).sum(),
-        false => metadata.len(),
-    };
-    sizes(folder).into_iter().map(size).sum::<u64>()
+/// When a group began, if nothing else remembers it; file systems without birth times show its last new stream.
+pub(super) fn created_at(group: &Path) -> io::Result<i64> {
+    let metadata = fs::metadata(group)?;
+    let created = metadata.created().or_else(|_| metadata.modified())?;
+    let created_at = created.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    Ok(i64::try_from(created_at).unwrap_or(i64::MAX))
 }
 
-/// Encoded names of the streams in a group, unordered; `None` when there is no such folder.
-fn streams(group: &Path) -> io::Result<Option<BTreeSet<String>>> {
-    Ok(file_names(group)?.map(|names| {
-        let streams =
-            names.iter().filter_map(|name| name.strip_suffix(FIRST).or_else(|| name.strip_suffix(LATER)));
-        streams.map(str::to_owned).collect()
-    }))
+/// Sizes of the streams in a group, in its folder and the folders right below it. What cannot be looked at (it may just
+/// have been deleted) counts nothing.
+fn stored_bytes(group: &Path) -> u64 {
+    let files = |folder: &Path| -> Vec<fs::DirEntry> {
+        fs::read_dir(folder).into_iter().flatten().flatten().collect()
+    };
+    let length = |entry: &fs::DirEntry| entry.metadata().map_or(0, |metadata| metadata.len());
+    let size = |entry: fs::DirEntry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => files(&entry.path()).iter().map(length).sum(),
+        _ if entry.file_name() == group::FILE => 0,
+        _ => length(&entry),
+    };
+    files(group).into_iter().map(size).sum::<u64>()
+}
+
+/// Encoded names of the streams in a group, and whether there is a folder of later segments; `None` when there is no such
+/// group.
+pub(super) fn streams(group: &Path) -> io::Result<Option<BTreeMap<String, bool>>> {
+    let Some(names) = file_names(group)? else { return Ok(None) };
+    let mut streams = BTreeMap::new();
+    for name in names {
+        if let Some(stream) = name.strip_suffix(LATER) {
+            streams.insert(stream.to_owned(), true);
+        } else if let Some(stream) = name.strip_suffix(FIRST) {
+            streams.entry(stream.to_owned()).or_insert(false);
+        }
+    }
+    Ok(Some(streams))
+}
+
+/// Whether a group has any stream, without listing them all.
+pub(super) fn has_streams(group: &Path) -> io::Result<bool> {
+    let entries = match fs::read_dir(group) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        entries => entries?,
+    };
+    for entry in entries {
+        let name = entry?.file_name();
+        let name = name.as_encoded_bytes();
+        if name.ends_with(FIRST.as_bytes()) || name.ends_with(LATER.as_bytes()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Names in a folder; those that are not UTF-8 are not ours. `None` when there is no such folder.
-fn file_names(folder: &Path) -> io::Result<Option<Vec<String>>> {
+pub(super) fn file_names(folder: &Path) -> io::Result<Option<Vec<String>>> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
 
 use fornada_engine::port::log::{Direction, LogEvent, Page, ReadRequest, StreamName};
 
@@ -16,7 +17,11 @@ pub(super) const LATER: &str = ".segments";
 /// Positions stay below this, so that sums of them cannot overflow.
 const BASE_MAX: u64 = 1 << 62;
 
+/// How much older than its last event the kernel's clock, which ticks in steps of up to 10 ms, may call a file.
+const MODIFIED_SLACK_MS: i64 = 1000;
+
 /// Where the files of a stream are.
+#[derive(Debug)]
 pub(super) struct StreamPath {
     /// Folder of the group.
     pub(super) group: PathBuf,
@@ -43,7 +48,8 @@ impl StreamPath {
         }
     }
 
-    fn later(&self) -> PathBuf {
+    /// The folder of the later segments.
+    pub(super) fn later(&self) -> PathBuf {
         self.group.join(format!("{}{LATER}", self.stream))
     }
 
@@ -62,6 +68,19 @@ impl StreamPath {
         }
         bases.sort_unstable();
         Ok(bases)
+    }
+
+    /// Whether the segment at `base` certainly has no event at or after `time`, by the time of its file. One that is not
+    /// there has none.
+    pub(super) fn was_left_before(&self, base: u64, time: i64) -> io::Result<bool> {
+        let modified = match fs::metadata(self.segment(base)) {
+            Ok(metadata) => metadata.modified()?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        let millis = modified.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis());
+        let millis = i64::try_from(millis).unwrap_or(i64::MAX);
+        Ok(millis.saturating_add(MODIFIED_SLACK_MS) < time)
     }
 }
 

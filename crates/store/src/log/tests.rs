@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use super::LogDirectory;
 use super::segment::MESSAGE_MAX;
 
-const EVERYTHING: ReadRequest = ReadRequest {
+pub(super) const EVERYTHING: ReadRequest = ReadRequest {
     from: None,
     direction: Direction::Forward,
     start_time: None,
@@ -25,38 +25,38 @@ const EVERYTHING: ReadRequest = ReadRequest {
     max_bytes: usize::MAX,
 };
 
-type Line = (i64, String);
+pub(super) type Line = (i64, String);
 
-fn scope() -> Scope {
+pub(super) fn scope() -> Scope {
     Scope { region: "us-east-1".into(), account: "000000000000".into() }
 }
 
-fn name(group: &str, stream: &str) -> StreamName {
+pub(super) fn name(group: &str, stream: &str) -> StreamName {
     StreamName { scope: scope(), group: group.into(), stream: stream.into() }
 }
 
-fn logs(segment_max: u64) -> (TempDir, LogDirectory) {
+pub(super) fn logs(segment_max: u64) -> (TempDir, LogDirectory) {
     let dir = tempfile::tempdir().unwrap();
     let mut logs = LogDirectory::open(dir.path().join("logs")).unwrap();
     logs.segment_max = segment_max;
     (dir, logs)
 }
 
-fn append(writer: &mut dyn StreamWriter, lines: &[Line]) {
+pub(super) fn append(writer: &mut dyn StreamWriter, lines: &[Line]) {
     let events: Vec<_> = lines.iter().map(|(at, message)| (*at, message.as_bytes())).collect();
     writer.append(&events).unwrap();
 }
 
-fn lines(events: &[LogEvent]) -> Vec<Line> {
+pub(super) fn lines(events: &[LogEvent]) -> Vec<Line> {
     events.iter().map(|event| (event.timestamp, event.message.clone())).collect()
 }
 
-fn read(logs: &LogDirectory, name: &StreamName, request: &ReadRequest) -> Page {
+pub(super) fn read(logs: &LogDirectory, name: &StreamName, request: &ReadRequest) -> Page {
     logs.read(name, request).unwrap()
 }
 
 /// Follows pages until a token repeats; asserts that each page keeps its bounds and order.
-fn follow(logs: &LogDirectory, name: &StreamName, mut request: ReadRequest) -> Vec<LogEvent> {
+pub(super) fn follow(logs: &LogDirectory, name: &StreamName, mut request: ReadRequest) -> Vec<LogEvent> {
     let mut all = Vec::new();
     loop {
         let page = read(logs, name, &request);
@@ -149,7 +149,7 @@ proptest! {
         let after = ReadRequest { from: Some(page.next_forward), direction: Direction::Forward, ..EVERYTHING };
         prop_assert_eq!([follow(&logs, &name, before), page.events, follow(&logs, &name, after)].concat(), all.clone());
 
-        let info = logs.stream_info(&name).unwrap();
+        let info = logs.stream_info(&name, None).unwrap();
         prop_assert_eq!(info.created_at, model[0].0);
         prop_assert_eq!(info.first_event_at, Some(model[0].0));
         prop_assert_eq!(info.last_event_at, model.last().map(|line| line.0));
@@ -202,7 +202,7 @@ proptest! {
 }
 
 /// The files of a stream, oldest first.
-fn files(logs: &LogDirectory, name: &StreamName) -> Vec<PathBuf> {
+pub(super) fn files(logs: &LogDirectory, name: &StreamName) -> Vec<PathBuf> {
     let path = logs.stream_path(name);
     path.bases().unwrap().into_iter().map(|base| path.segment(base)).filter(|path| path.exists()).collect()
 }
@@ -216,6 +216,7 @@ fn a_torn_write_ends_the_stream_and_the_next_writer_goes_on() {
     append(&mut *writer, &model[..2]);
     let kept = fs::read(&files(&logs, &name)[0]).unwrap().len();
     append(&mut *writer, &model[2..]);
+    drop(writer);
     let whole = fs::read(&files(&logs, &name)[0]).unwrap();
     for size in 0..whole.len() {
         let first = files(&logs, &name).remove(0);
@@ -260,8 +261,8 @@ fn the_oldest_segments_may_be_deleted() {
     }
     let after = read(&logs, &name, &EVERYTHING).events;
     assert!(!after.is_empty() && after.len() < before.len() && before.ends_with(&after), "positions stay");
-    assert_eq!(logs.stream_info(&name).unwrap().created_at, 0);
-    assert_eq!(logs.stream_names(&scope(), "g", "").unwrap(), ["old"]);
+    assert_eq!(logs.stream_info(&name, None).unwrap().created_at, 0);
+    assert_eq!(logs.stream_names(&scope(), "g", "", None).unwrap(), ["old"]);
     let from_deleted = ReadRequest { from: Some(before[2].position), ..EVERYTHING };
     assert_eq!(read(&logs, &name, &from_deleted).events, after);
 
@@ -271,7 +272,7 @@ fn the_oldest_segments_may_be_deleted() {
     for path in &kept[..kept.len() - 1] {
         fs::remove_file(path).unwrap();
     }
-    let info = logs.stream_info(&name).unwrap();
+    let info = logs.stream_info(&name, None).unwrap();
     assert_eq!((info.created_at, info.last_event_at), (0, Some(19)));
 }
 
@@ -313,8 +314,8 @@ fn names_stay_in_their_folder_and_are_found_again() {
     assert_eq!(groups.iter().map(|group| &*group.group).collect::<Vec<_>>(), sorted);
     assert!(groups.iter().all(|group| group.created_at > 1_700_000_000_000 && group.stored_bytes > 400));
     for group in names {
-        assert_eq!(logs.stream_names(&scope(), group, "").unwrap(), sorted);
-        assert_eq!(logs.stream_names(&scope(), group, "/l").unwrap(), [long.as_str()]);
+        assert_eq!(logs.stream_names(&scope(), group, "", None).unwrap(), sorted);
+        assert_eq!(logs.stream_names(&scope(), group, "/l", None).unwrap(), [long.as_str()]);
         for stream in names {
             let events = read(&logs, &name(group, stream), &EVERYTHING).events;
             assert_eq!(lines(&events), [(7, format!("{group}|{stream}"))]);
@@ -322,9 +323,9 @@ fn names_stay_in_their_folder_and_are_found_again() {
     }
     let other = Scope { account: "..".into(), ..scope() };
     assert!(logs.groups(&other).unwrap().is_empty());
-    assert!(matches!(logs.stream_names(&other, "a", ""), Err(Error::NoSuchGroup)));
-    assert!(matches!(logs.stream_info(&name("b", "a")), Err(Error::NoSuchGroup)));
-    assert!(matches!(logs.stream_info(&name("a", "b")), Err(Error::NoSuchStream)));
+    assert!(matches!(logs.stream_names(&other, "a", "", None), Err(Error::NoSuchGroup)));
+    assert!(matches!(logs.stream_info(&name("b", "a"), None), Err(Error::NoSuchGroup)));
+    assert!(matches!(logs.stream_info(&name("a", "b"), None), Err(Error::NoSuchStream)));
     assert!(logs.open(name("a", &"x".repeat(3_000))).append(&[(0, b"")]).is_err());
     let mode = fs::metadata(dir.path().join("logs")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);

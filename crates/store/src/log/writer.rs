@@ -1,11 +1,13 @@
-//! Appending to a stream.
+//! Appending to a stream, by one writer at a time.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write as _};
 use std::iter;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use fornada_engine::port::log::{Error, StreamName, StreamWriter};
 
@@ -15,7 +17,12 @@ use super::stream::StreamPath;
 /// What a stream keeps in memory between batches: there may be thousands of open streams.
 const BUFFER_KEPT: usize = 16 * 1024;
 
-/// Writes one stream. The file is opened, or created, at the first event.
+/// How long the node waits for the server, which only looks whether a stream has expired, or appends one batch to it.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+/// Between two tries.
+const TRY_EVERY: Duration = Duration::from_millis(1);
+
+/// Writes one stream. The file is opened, or created, at the first event, and locked until the writer is dropped.
 ///
 /// Each [`append`](StreamWriter::append) is one `write(2)`, or two where a segment ends. When it fails, the first
 /// events of the batch may have been written whole; the next `append` finds out where the stream ends.
@@ -23,6 +30,8 @@ pub(super) struct Writer {
     path: StreamPath,
     name: StreamName,
     segment_max: u64,
+    /// How long to wait while another process writes the stream, before failing with [`io::ErrorKind::WouldBlock`].
+    patience: Duration,
     tail: Option<Tail>,
     buffer: Vec<u8>,
 }
@@ -41,37 +50,72 @@ struct Tail {
 }
 
 impl Writer {
-    pub(super) fn new(path: StreamPath, name: StreamName, segment_max: u64) -> Writer {
-        Writer { path, name, segment_max, tail: None, buffer: Vec::new() }
+    pub(super) fn new(path: StreamPath, name: StreamName, segment_max: u64, patience: Duration) -> Writer {
+        Writer { path, name, segment_max, patience, tail: None, buffer: Vec::new() }
     }
 
-    /// Finds the end of the stream, or begins the stream with an event at `now`.
+    /// Creates the stream without an event, unless it is there.
+    pub(super) fn create(&mut self, now: i64) -> io::Result<()> {
+        let mut tail = self.open(now)?;
+        self.flush(&mut tail)
+    }
+
+    /// The position after the last event appended.
+    pub(super) fn end(&self) -> u64 {
+        self.tail.as_ref().map_or(0, |tail| tail.base + tail.len)
+    }
+
+    /// Takes hold of the end of the stream.
     fn open(&mut self, now: i64) -> io::Result<Tail> {
-        let bases = self.path.bases()?;
-        let newest = bases.last().copied().unwrap_or(0);
-        let file = create(&self.path.segment(newest))?;
+        loop {
+            let bases = self.path.bases()?;
+            let newest = bases.last().copied().unwrap_or(0);
+            let file = create(&self.path.segment(newest))?;
+            lock(&file, self.patience)?;
+            if self.path.is_end(newest, &file)? {
+                return self.find_tail(&bases, newest, file, now);
+            }
+        }
+    }
+
+    /// Finds the end of the last record, or begins the stream with an event at `now`.
+    fn find_tail(&mut self, bases: &[u64], newest: u64, file: File, now: i64) -> io::Result<Tail> {
         let len = file.metadata()?.len();
         let (mut created_at, mut last_at) = (now, i64::MIN);
         if len == 0 && bases.len() == 1 {
             return self.begin(file, newest, created_at, last_at);
         }
         // Nearly always one step: the newest segment is there and ends in a whole record.
+        let mut whole = None;
         for &base in bases.iter().rev() {
             let Some(mut segment) = Segment::open(&self.path.segment(base), base)? else { continue };
             created_at = segment.header.created_at;
             let end = segment.boundary(segment.len)?;
-            let Some(last) = segment.record_before(end)? else { continue };
-            last_at = last.timestamp;
             if base == newest && end == len {
-                let (first, salt) = (segment.first, segment.header.salt);
-                return Ok(Tail { file, base, first, len, salt, created_at, last_at });
+                whole = Some((segment.first, segment.header.salt));
             }
-            break;
+            if let Some(last) = segment.record_before(end)? {
+                last_at = last.timestamp;
+                break;
+            }
         }
-        match len {
-            0 => self.begin(file, newest, created_at, last_at),
-            _ => self.begin(create(&self.path.segment(newest + len))?, newest + len, created_at, last_at),
+        match whole {
+            Some((first, salt)) => Ok(Tail { file, base: newest, first, len, salt, created_at, last_at }),
+            None if len == 0 => self.begin(file, newest, created_at, last_at),
+            None => self.begin_next(newest + len, created_at, last_at),
         }
+    }
+
+    /// Begins the segment after the one that this writer holds. It is locked before it has its name, so that the stream
+    /// is held without a gap.
+    fn begin_next(&mut self, base: u64, created_at: i64, last_at: i64) -> io::Result<Tail> {
+        let path = self.path.segment(base);
+        let nameless = path.with_extension("new");
+        let file = create(&nameless)?;
+        file.set_len(0)?;
+        lock(&file, self.patience)?;
+        fs::rename(&nameless, &path)?;
+        self.begin(file, base, created_at, last_at)
     }
 
     /// Begins a segment in an empty file; its header goes to the buffer.
@@ -89,7 +133,12 @@ impl Writer {
         tail.file.write_all(&self.buffer)?;
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_KEPT);
-        Ok(())
+        // Readers skip files that are older than what they look for; the clock was set back, or an event is ahead of it.
+        let last_at = u64::try_from(tail.last_at).unwrap_or(0);
+        match UNIX_EPOCH.checked_add(Duration::from_millis(last_at)) {
+            Some(last_at) if last_at > SystemTime::now() => tail.file.set_modified(last_at),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -109,9 +158,7 @@ impl StreamWriter for Writer {
                 let record = Record { timestamp: tail.last_at, message };
                 if tail.len + record.size() > self.segment_max && tail.len > tail.first {
                     self.flush(&mut tail)?;
-                    let base = tail.base + tail.len;
-                    tail =
-                        self.begin(create(&self.path.segment(base))?, base, tail.created_at, tail.last_at)?;
+                    tail = self.begin_next(tail.base + tail.len, tail.created_at, tail.last_at)?;
                 }
                 record.encode(tail.salt, &mut self.buffer);
                 tail.len += record.size();
@@ -127,6 +174,25 @@ impl StreamWriter for Writer {
 fn pieces(message: &[u8]) -> impl Iterator<Item = &[u8]> {
     let (first, rest) = message.split_at(message.len().min(MESSAGE_MAX));
     iter::once(first).chain(rest.chunks(MESSAGE_MAX))
+}
+
+/// Locks a segment against other writers, in this process and in others, for as long as the file is open.
+pub(super) fn lock(file: &File, patience: Duration) -> io::Result<()> {
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if start.elapsed() < patience => thread::sleep(TRY_EVERY),
+            result => return Ok(result?),
+        }
+    }
+}
+
+impl StreamPath {
+    /// Whether `file`, the segment at `base` and just locked, is still the newest one: whoever held it before may have
+    /// deleted it, or begun the next.
+    pub(super) fn is_end(&self, base: u64, file: &File) -> io::Result<bool> {
+        Ok(file.metadata()?.nlink() > 0 && self.bases()?.last() == Some(&base))
+    }
 }
 
 /// Opens a file for appending; creates it, and the folders to it, if need be. Only their owner may read them.

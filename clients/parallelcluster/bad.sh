@@ -1,0 +1,3 @@
+#!/bin/sh
+echo "there is no flour"
+exit 7

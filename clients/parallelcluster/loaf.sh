@@ -1,0 +1,2 @@
+#!/bin/sh
+echo "loaf ${AWS_BATCH_JOB_ARRAY_INDEX}"
