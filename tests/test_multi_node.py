@@ -153,6 +153,9 @@ def test_overrides(server, refused):
     other = {"nodePropertyOverrides": [change | {"targetNodes": "0:1"}]}
     with refused("NodeOverride targets should match job definition. Non matching targets - 0:1"):
         run(server, definition, nodeOverrides=other)
+    task = {"targetNodes": "0", "ecsPropertiesOverride": {"taskProperties": [{"containers": [{"command": ["x"]}]}]}}
+    with refused("ecsPropertiesOverride can not be used"):
+        run(server, definition, nodeOverrides={"nodePropertyOverrides": [task]})
     with refused("numNodes 1 must be more than"):
         run(server, definition, nodeOverrides={"numNodes": 1})
     closed = register(server, "closed", {"targetNodes": "0:2", "container": container()})

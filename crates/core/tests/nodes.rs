@@ -231,7 +231,7 @@ fn ranges_and_overrides() {
                 num_nodes,
                 ranges: vec![RangeOverrides {
                     target: target.into(),
-                    containers: vec![given],
+                    overrides: Overrides::Container(given),
                     consumables: Some(vec![Consumable { arn: consumable_arn("licence"), quantity: 2 }]),
                 }],
             });

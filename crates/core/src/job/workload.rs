@@ -44,13 +44,23 @@ pub struct NodeOverrides {
 pub struct RangeOverrides {
     /// `targetNodes` as written.
     pub target: Text,
-    /// What changes of its containers.
-    pub containers: Vec<ContainerOverrides>,
+    /// What changes of its containers; of the kind that describes them.
+    pub overrides: Overrides,
     /// Replaces what the definition says of each of its nodes.
     pub consumables: Option<Vec<Consumable>>,
 }
 
 impl Overrides {
+    /// As changes of the containers of a task that is described so.
+    fn of_kind(self, kind: TaskKind) -> Result<Vec<ContainerOverrides>, Refusal> {
+        match (kind, self) {
+            (_, Overrides::None) => Ok(Vec::new()),
+            (TaskKind::Container, Overrides::Container(given)) => Ok(vec![given]),
+            (TaskKind::Ecs, Overrides::Ecs(given)) | (TaskKind::Eks, Overrides::Eks(given)) => Ok(given),
+            (_, given) => Err(Refusal::WrongOverrides { member: given.member() }),
+        }
+    }
+
     /// The member's name on the wire.
     fn member(&self) -> &'static str {
         match self {
@@ -118,22 +128,23 @@ impl Workload {
     ) -> Result<Workload, Refusal> {
         let template = definition.nodes.as_ref().expect("a definition without a task has nodes");
         let mut groups = groups(definition, given.num_nodes)?;
-        let mut by_range: BTreeMap<u32, RangeOverrides> = BTreeMap::new();
+        let mut by_range: BTreeMap<u32, (Vec<ContainerOverrides>, Option<Vec<Consumable>>)> = BTreeMap::new();
         for given in given.ranges {
-            let range = (0..).zip(&template.ranges).find(|(_, range)| range.target == given.target);
-            let (index, _) = range.ok_or(Refusal::NodeTargets { target: given.target.clone() })?;
-            by_range.insert(index, given);
+            let RangeOverrides { target, overrides, consumables } = given;
+            let range = (0..).zip(&template.ranges).find(|(_, range)| range.target == target);
+            let (index, range) = range.ok_or(Refusal::NodeTargets { target })?;
+            by_range.insert(index, (overrides.of_kind(range.task.kind)?, consumables));
         }
         let mut resources = Resources::default();
         let mut needed: BTreeMap<Arn, u64> = BTreeMap::new();
         for group in &mut groups {
             let task = definition.task_of_range(group.range).expect("groups are made from the ranges");
             let given = by_range.get(&group.range);
-            let overrides = given.map(|given| given.containers.as_slice()).unwrap_or_default();
+            let overrides = given.map(|(containers, _)| containers.as_slice()).unwrap_or_default();
             group.resources = check_task(task, overrides, parameters, definition.fargate)?;
             (0..group.count).for_each(|_| resources.reserve(&group.resources));
             let range = template.ranges.get(group.range as usize);
-            let own = given.and_then(|given| given.consumables.as_ref());
+            let own = given.and_then(|(_, consumables)| consumables.as_ref());
             for Consumable { arn, quantity } in
                 own.or_else(|| range?.consumables.as_ref()).into_iter().flatten()
             {
@@ -141,7 +152,7 @@ impl Workload {
                 *sum = sum.saturating_add(quantity.saturating_mul(group.count.into()));
             }
         }
-        let overrides = by_range.into_iter().map(|(range, given)| (range, given.containers)).collect();
+        let overrides = by_range.into_iter().map(|(range, (containers, _))| (range, containers)).collect();
         let consumables: Vec<_> =
             needed.into_iter().map(|(arn, quantity)| Consumable { arn, quantity }).collect();
         Ok(Workload {

@@ -174,11 +174,11 @@ fn of_nodes(scope: &Scope, given: model::NodeOverrides) -> Result<NodeOverrides,
         }
         let types = instance_types.unwrap_or_default();
         require(types.len() <= 1, "instanceTypes of a node override can have at most one element.")?;
-        let containers = match (container_overrides, ecs_properties_override, eks_properties_override) {
-            (None, None, None) => Vec::new(),
-            (Some(given), None, None) => vec![of_container(given)?],
-            (None, Some(given), None) => of_task(given)?,
-            (None, None, Some(given)) => of_pod(given)?,
+        let overrides = match (container_overrides, ecs_properties_override, eks_properties_override) {
+            (None, None, None) => Overrides::None,
+            (Some(given), None, None) => Overrides::Container(of_container(given)?),
+            (None, Some(given), None) => Overrides::Ecs(of_task(given)?),
+            (None, None, Some(given)) => Overrides::Eks(of_pod(given)?),
             _ => {
                 return Err(WireError::invalid(format!(
                     "Only one kind of override can be used for the nodes {target_nodes}."
@@ -186,7 +186,7 @@ fn of_nodes(scope: &Scope, given: model::NodeOverrides) -> Result<NodeOverrides,
             }
         };
         let consumables = consumables(scope, consumable_resource_properties_override)?;
-        ranges.push(RangeOverrides { target: target_nodes.into(), containers, consumables });
+        ranges.push(RangeOverrides { target: target_nodes.into(), overrides, consumables });
     }
     Ok(NodeOverrides { num_nodes, ranges })
 }
@@ -252,11 +252,9 @@ mod tests {
         let Read { overrides, legacy, .. } = read(&nodes(json!([one]))).unwrap();
         let Overrides::Nodes(given) = overrides else { panic!("not nodes") };
         assert_eq!((given.num_nodes, &*given.ranges[0].target, legacy), (Some(2), "0:", true));
-        assert_eq!(given.ranges[0].containers[0].requirements.milli_vcpus, Some(3000));
-        assert_eq!(
-            given.ranges[0].containers[0].command, None,
-            "an empty list is what SDKs send for nothing"
-        );
+        let Overrides::Container(given) = &given.ranges[0].overrides else { panic!("not a container") };
+        assert_eq!(given.requirements.milli_vcpus, Some(3000));
+        assert_eq!(given.command, None, "an empty list is what SDKs send for nothing");
 
         for nothing in [json!({}), json!({ "containerOverrides": {}, "nodeOverrides": {} })] {
             assert!(matches!(read(&nothing).unwrap().overrides, Overrides::None), "{nothing}");
