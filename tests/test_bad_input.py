@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import socket
 import urllib.parse
 
@@ -146,15 +145,6 @@ def test_unknown_logs_target(server):
         headers = {"Content-Type": "application/x-amz-json-1.1"} | ({"X-Amz-Target": target} if target else {})
         answer = call(server, "POST", "/", b"{}", service="logs", headers=headers)
         assert 400 <= answer.status < 500, (target, answer)
-
-
-def test_unsupported_operation(server):
-    """An operation of the model that this server does not have says so."""
-    listed = (pathlib.Path(__file__).parent.parent / "docs" / "unsupported-operations.md").read_text()
-    if "GetJobQueueSnapshot" not in listed:
-        pytest.skip("GetJobQueueSnapshot is supported now")
-    answer = call(server, "POST", "/v1/getjobqueuesnapshot", b'{"jobQueue":"default"}', headers=JSON)
-    assert 400 <= answer.status < 600 and "GetJobQueueSnapshot" in answer.message, answer
 
 
 def test_body_too_large(server):
