@@ -7,8 +7,11 @@ from server import ENDED, wait_for
 GROUP = "/aws/sagemaker/TrainingJobs"
 
 
-def create_queue(server, name, limits):
-    """Creates a service environment with these limits and a queue on it, both called `name`, and waits for them."""
+def create_queue(server, name, limits, **policy):
+    """Creates a service environment with these limits and a queue on it, both called `name`, and waits for them.
+
+    With `quotaSharePolicy` or `fairsharePolicy`, a scheduling policy of that name too.
+    """
     limits = [{"capacityUnit": unit, "maxCapacity": most} for unit, most in limits.items()]
     server.batch.create_service_environment(
         serviceEnvironmentName=name, serviceEnvironmentType="SAGEMAKER_TRAINING", capacityLimits=limits
@@ -16,7 +19,10 @@ def create_queue(server, name, limits):
     look = lambda: server.batch.describe_service_environments(serviceEnvironments=[name])["serviceEnvironments"]  # noqa: E731
     wait_for(look, lambda found: found and found[0]["status"] == "VALID")
     order = [{"order": 1, "serviceEnvironment": name}]
-    server.batch.create_job_queue(jobQueueName=name, priority=1, serviceEnvironmentOrder=order)
+    members = {}
+    if policy:
+        members["schedulingPolicyArn"] = server.batch.create_scheduling_policy(name=name, **policy)["arn"]
+    server.batch.create_job_queue(jobQueueName=name, priority=1, serviceEnvironmentOrder=order, **members)
     server.settled_queue(name)
     return name
 

@@ -7,13 +7,14 @@ from service import create_queue, submit, wait
 
 TYPE = "ml.m5.large"
 RESERVE = {"strategy": "RESERVE"}
+POLICY = {"idleResourceAssignmentStrategy": "FIFO"}
 LIMITS = [{"capacityUnit": TYPE, "maxCapacity": 2}]
 
 
 @pytest.fixture(scope="module")
 def queue(server):
     """A queue with four instances of one type."""
-    return create_queue(server, "shared", {TYPE: 4})
+    return create_queue(server, "shared", {TYPE: 4}, quotaSharePolicy=POLICY)
 
 
 def create(server, queue, name, *, sharing=RESERVE, limits=LIMITS, **members):
@@ -75,7 +76,7 @@ def test_life(server, queue, refused):
 
 def test_lend_and_borrow(server, gate):
     """A share uses what another lends, and gives it back when its jobs have ended; UpdateServiceJob orders a share."""
-    queue = create_queue(server, "lending", {TYPE: 4})
+    queue = create_queue(server, "lending", {TYPE: 4}, quotaSharePolicy=POLICY)
     create(server, queue, "lender", sharing={"strategy": "LEND"})
     borrower = create(server, queue, "borrower", sharing={"strategy": "LEND_AND_BORROW"})
     assert borrower["resourceSharingConfiguration"] == {"strategy": "LEND_AND_BORROW", "borrowLimit": -1}
@@ -131,11 +132,21 @@ def test_shares_that_are_refused(server, queue, refused, members, message):
         server.unchecked.create_quota_share(**(given | members))
 
 
+@pytest.mark.parametrize(("name", "policy"), [("without", {}), ("fair", {"fairsharePolicy": {}})])
+def test_other_queues(server, refused, name, policy):
+    """User Guide, quota management: the queue has a quota share policy."""
+    queue = create_queue(server, name, {TYPE: 1}, **policy)
+    with refused("has no quota share scheduling policy"):
+        create(server, queue, "share")
+
+
 def test_what_a_job_must_name(server, queue, refused):
     """User Guide, quota management: jobs name their quota share."""
     create(server, queue, "named")
-    with refused("give a quotaShareName"):
+    with refused("quotaShareName is required"):
         submit(server, queue)
+    with refused("fair share"):
+        submit(server, queue, quotaShareName="named", shareIdentifier="s")
     with refused("quota-share/none does not exist"):
         submit(server, queue, quotaShareName="none")
     with refused("Only quota share Arn can be allowed."):

@@ -3,6 +3,7 @@
 import pytest
 
 from server import ARN, wait_for
+from service import create_queue as create_service_queue
 
 FAIR = {
     "shareDecaySeconds": 3600,
@@ -110,6 +111,25 @@ def test_a_policy_and_its_queue(server, fair, refused):
     server.batch.update_job_queue(jobQueue=fair, schedulingPolicyArn=arn("weighed"))
     assert server.settled_queue(fair)["schedulingPolicyArn"] == arn("weighed")
     server.batch.delete_scheduling_policy(arn=arn("second"))
+
+
+def test_a_policy_and_its_queue_of_service_jobs(server, refused):
+    """User Guide, quota management: such queues take policies of both kinds; a policy is replaced by one of its kind."""
+    for kind, body, other, other_body in (
+        ("fairsharePolicy", {}, "quotaSharePolicy", QUOTA),
+        ("quotaSharePolicy", QUOTA, "fairsharePolicy", {}),
+    ):
+        queue = create_service_queue(server, f"of-{kind}", {"ml.m5.large": 1}, **{kind: body})
+        assert server.settled_queue(queue)["schedulingPolicyArn"] == arn(queue)
+        server.batch.create_scheduling_policy(name=f"second-{kind}", **{kind: body})
+        server.batch.create_scheduling_policy(name=f"other-{kind}", **{other: other_body})
+        with refused("can only be replaced by one of the same kind"):
+            server.batch.update_job_queue(jobQueue=queue, schedulingPolicyArn=arn(f"other-{kind}"))
+        server.batch.update_job_queue(jobQueue=queue, schedulingPolicyArn=arn(f"second-{kind}"))
+        assert server.settled_queue(queue)["schedulingPolicyArn"] == arn(f"second-{kind}")
+    fifo = create_service_queue(server, "fifo-training", {"ml.m5.large": 1})
+    with refused("scheduling policy"):
+        server.batch.update_job_queue(jobQueue=fifo, schedulingPolicyArn=arn("other-fairsharePolicy"))
 
 
 def test_submit(server, fair, refused):

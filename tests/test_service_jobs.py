@@ -187,6 +187,32 @@ def test_list(server, gate, refused):
         wait(server, job_id, "SUCCEEDED")
 
 
+def test_fair_share(server, gate, refused):
+    """User Guide, fair-share scheduling policies: the share goes next whose instances times its weight are the fewest."""
+    shares = {"shareDistribution": [{"shareIdentifier": "light", "weightFactor": 0.25}]}
+    queue = create_queue(server, "fair-training", {"NUM_INSTANCES": 3}, fairsharePolicy=shares)
+    waiting = gate()
+    with refused("shareIdentifier is required"):
+        submit(server, queue)
+    with refused("has no quota share scheduling policy"):
+        submit(server, queue, shareIdentifier="a", quotaShareName="a")
+    light, heavy = [submit(server, queue, waiting.wait, shareIdentifier=share) for share in ("light", "heavy")]
+    second = submit(server, queue, waiting.wait, shareIdentifier="light")
+    for job_id in (light, heavy, second):
+        assert "shareIdentifier" in wait(server, job_id, "RUNNING")
+    waits = [submit(server, queue, waiting.wait, shareIdentifier=share) for share in ("heavy", "light", "light", "light")]
+    shown = server.batch.get_job_queue_snapshot(jobQueue=queue)
+    front = [job["jobArn"].rsplit("/")[-1] for job in shown["frontOfQueue"]["jobs"]]
+    # heavy: 1; light: 2 × 0.25, and even with heavy at 4, when the older one goes.
+    assert front == [waits[1], waits[2], waits[0], waits[3]]
+    used = shown["queueUtilization"]["fairshareUtilization"]
+    top = [(share["shareIdentifier"], share["capacityUsage"][0]["quantity"]) for share in used["topCapacityUtilization"]]
+    assert (used["activeShareCount"], top) == (2, [("light", 2), ("heavy", 1)])
+    waiting.open(7)
+    for job_id in (light, heavy, second, *waits):
+        wait(server, job_id, "SUCCEEDED")
+
+
 def test_client_token(server, queue):
     """API reference, SubmitServiceJob: the second of two identical requests is rejected."""
     first = submit(server, queue, clientToken="once")
@@ -207,7 +233,7 @@ def test_client_token(server, queue):
         ({"serviceRequestPayload": payload("x" * 10240)}, "serviceRequestPayload can have at most 10 KiB."),
         ({"schedulingPriority": 10000}, "Scheduling priority must be between 0 and 9999."),
         ({"shareIdentifier": "s"}, "fair share"),
-        ({"quotaShareName": "s"}, "has no quota shares"),
+        ({"quotaShareName": "s"}, "has no quota share scheduling policy"),
         ({"retryStrategy": {"attempts": 11}}, "RetryAttempts must be between 1 and 10."),
         ({"retryStrategy": {"attempts": 2, "evaluateOnExit": [{"action": "EXIT"}]}}, "onStatusReason"),
         ({"timeoutConfig": {"attemptDurationSeconds": 59}}, "at least 60"),

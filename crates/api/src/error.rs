@@ -154,6 +154,9 @@ impl From<Refusal> for WireError {
             Refusal::FifoForGood { arn } => WireError::invalid(format!(
                 "Job queue {arn} is a FIFO queue and cannot get a scheduling policy: create a queue with one"
             )),
+            Refusal::OtherPolicyKind { arn } => WireError::invalid(format!(
+                "The scheduling policy of job queue {arn} can only be replaced by one of the same kind: create a queue with it"
+            )),
             Refusal::PolicyKindFixed => scheduling_policies::one_kind(),
             Refusal::ShareRequired { arn } => WireError::invalid(format!(
                 "shareIdentifier is required: job queue {arn} has a fair share scheduling policy"

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use fornada_core::job::JobStatus;
+use fornada_core::service_job::ServiceJobStatus;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
@@ -50,7 +51,10 @@ impl Metrics {
 
 /// Everything that is counted, as text.
 pub(crate) async fn render(app: &App, metrics: &Metrics) -> Result<String, WireError> {
-    let (counts, running) = app.engine.read(|state| (state.job_counts(), state.running_attempts())).await?;
+    let (counts, service_counts, running) = app
+        .engine
+        .read(|state| (state.job_counts(), state.service_job_counts(), state.running_attempts()))
+        .await?;
     let mut registry = Registry::with_prefix("fornada");
     registry.register("requests", "API requests by operation and error", metrics.requests.clone());
     registry.register("request_seconds", "Time to answer API requests", metrics.seconds.clone());
@@ -59,6 +63,11 @@ pub(crate) async fn render(app: &App, metrics: &Metrics) -> Result<String, WireE
         jobs.get_or_create(&Status { status: status.as_str() }).set(i64::from(count));
     }
     registry.register("jobs", "Jobs by status, an array counted once", jobs);
+    let service_jobs = Family::<Status, Gauge>::default();
+    for (status, count) in ServiceJobStatus::ALL.iter().zip(service_counts) {
+        service_jobs.get_or_create(&Status { status: status.as_str() }).set(i64::from(count));
+    }
+    registry.register("service_jobs", "Service jobs by status", service_jobs);
     let attempts = Gauge::<i64>::default();
     attempts.set(i64::try_from(running).unwrap_or(i64::MAX));
     registry.register("running_attempts", "Attempts that are starting or running", attempts);

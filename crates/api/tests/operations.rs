@@ -163,6 +163,7 @@ async fn nothing_but_health_and_metrics_is_open_without_a_signature() {
     assert_eq!(answer.status, StatusCode::OK);
     for line in [
         "fornada_jobs{status=\"RUNNING\"} 0",
+        "fornada_service_jobs{status=\"SCHEDULED\"} 0",
         "fornada_running_attempts 0",
         "fornada_requests_total{operation=\"unknown\",error=\"MissingAuthenticationTokenException\"}",
         "fornada_request_seconds_count",

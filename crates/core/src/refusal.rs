@@ -139,6 +139,12 @@ pub enum Refusal {
         /// ARN of the queue.
         arn: Arn,
     },
+    /// A queue has shares of one kind for life.
+    #[error("a scheduling policy of another kind for {arn}")]
+    OtherPolicyKind {
+        /// ARN of the queue.
+        arn: Arn,
+    },
     /// A policy is fair-share or quota-share for life.
     #[error("the kind of a scheduling policy cannot change")]
     PolicyKindFixed,

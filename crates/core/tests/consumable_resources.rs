@@ -2,11 +2,13 @@
 
 mod common;
 
+use fornada_core::attempt::Observation;
+use fornada_core::id::JobId;
 use fornada_core::job::JobStatus::{Runnable, Starting};
 use fornada_core::refusal::Refusal;
 use fornada_core::resource::consumable_resource::{Change, TOTAL_MAX};
 
-use common::build::{consumable_arn, queue_arn, tags};
+use common::build::{consumable_arn, multinode, queue_arn, tags};
 use common::{Lost, World, child, definition, job, queue, scope};
 
 impl World {
@@ -117,6 +119,30 @@ fn whatever_ends_an_attempt_gives_back_what_it_held() {
             assert!(world.machine.is_idle(), "{name}");
             assert_eq!(world.amounts("r"), if replenishable { (5, 0, 5) } else { (2, 0, 2) }, "{name}");
         }
+    }
+}
+
+#[test]
+fn a_start_that_was_refused_uses_nothing_up() {
+    for (replenishable, is_gang) in [(true, false), (true, true), (false, false), (false, true)] {
+        let mut world = World::new(4);
+        world.turn(|turn| turn.register_job_definition(&scope(), "nodes", multinode(4, 1)));
+        world.create("r", replenishable, 7);
+        let submission = if is_gang { job("gang").definition("nodes") } else { job("single") };
+        let id = world.submit(submission.needs("r", 3));
+        let held = world.amounts("r");
+        assert_eq!(held, if replenishable { (7, 3, 4) } else { (4, 0, 4) });
+        let starting = if is_gang { JobId::node(id.job, 1) } else { id };
+        let attempt = world.machine.live(starting).expect("it was started");
+        world.machine.forget_all();
+        world.turn(|turn| {
+            turn.observe(Observation::Refused(attempt));
+            turn.drain();
+        });
+        assert_eq!((world.status(id), world.amounts("r")), (Runnable, (7, 0, 7)), "{is_gang}");
+        world.crash_and_recover();
+        world.connect();
+        assert_eq!((world.status(id), world.amounts("r")), (Starting, held), "{is_gang}");
     }
 }
 

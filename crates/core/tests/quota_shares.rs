@@ -4,11 +4,13 @@ mod common;
 
 use fornada_core::id::Uuid;
 use fornada_core::refusal::{Refusal, Undeletable};
-use fornada_core::resource::quota_share::{PolicyKind, QuotaShareUpdate, Sharing};
+use fornada_core::resource::quota_share::{QuotaShareUpdate, Sharing};
+use fornada_core::resource::scheduling_policy::PolicyKind;
 use fornada_core::service_job::ServiceJobStatus::{Failed, Runnable, Scheduled};
 use fornada_core::service_job::refusal::ServiceRefusal;
 use fornada_core::service_job::submit::ServiceSubmission;
 
+use common::build::{fair_share, policy_arn, quota_share};
 use common::service::{QUEUE, service_environment_arn, share_arn, training};
 use common::{World, queue_arn, scope};
 
@@ -20,7 +22,7 @@ fn from(share: &str, count: u32) -> ServiceSubmission {
 
 /// Shares `blue` and `red` of 2 and 3 instances in an environment of 5.
 fn world(blue: Sharing, red: Sharing) -> World {
-    let mut world = World::with_service(&[(A, 5)]);
+    let mut world = World::with_service_policy(&[(A, 5)], quota_share("p"));
     world.create_share("blue", blue, &[(A, 2)]);
     world.create_share("red", red, &[(A, 3)]);
     world
@@ -54,7 +56,7 @@ fn the_largest_job_of_each_strategy() {
             "{blue:?} {red:?} {count}"
         );
     }
-    let mut world = World::with_service(&[(A, 9)]);
+    let mut world = World::with_service_policy(&[(A, 9)], quota_share("p"));
     world.create_share("blue", Sharing::Reserve, &[(A, 2)]);
     let other = world.train(ServiceSubmission { quota_share: Some("blue".into()), ..training("ml.b", 1) });
     assert!(world.service_reason(other).starts_with("MISCONFIGURATION:SERVICE_ENVIRONMENT_MAX_RESOURCE"));
@@ -133,6 +135,22 @@ fn what_a_job_must_name() {
     world.turn(|turn| turn.update_quota_share(&share_arn("blue"), update)).unwrap();
     let disabled = world.try_train(from("blue", 1)).unwrap_err();
     assert_eq!(disabled, ServiceRefusal::QuotaShareDisabled { share: share_arn("blue") }.into());
+    let identifier = ServiceSubmission { share_identifier: Some("s".into()), ..from("red", 1) };
+    assert_eq!(world.try_train(identifier).unwrap_err(), Refusal::ShareOnFifoQueue);
+}
+
+/// Source: AWS Batch API reference, CreateQuotaShare: the queue's policy is one of quota shares.
+#[test]
+fn only_a_queue_with_a_quota_share_policy_has_quota_shares() {
+    let worlds =
+        [World::with_service(&[(A, 1)]), World::with_service_policy(&[(A, 1)], fair_share("p", &[]))];
+    for mut world in worlds {
+        let refused = world.try_create_share("blue", Sharing::Reserve, &[(A, 1)]).unwrap_err();
+        assert_eq!(refused, ServiceRefusal::NoQuotaSharePolicy { queue: queue_arn(QUEUE) }.into());
+        let job = ServiceSubmission { share_identifier: Some("s".into()), ..from("blue", 1) };
+        assert!(world.try_train(job).is_err());
+        assert!(world.state.quota_shares().is_empty());
+    }
 }
 
 /// Source: AWS Batch API reference, DeleteQuotaShare, DeleteJobQueue, DeleteServiceEnvironment.
@@ -172,6 +190,7 @@ fn a_share_ends_with_its_jobs_and_a_queue_with_its_shares() {
     world.advance(1);
     assert_eq!(&*world.service_reason(other), "Job queue was deleted");
     assert!(world.queue(QUEUE).is_none() && world.state.quota_shares().is_empty());
+    world.turn(|turn| turn.delete_scheduling_policy(&policy_arn("p"))).unwrap();
     world.turn(|turn| turn.delete_service_environment(&environment)).unwrap();
     world.advance(1);
     assert!(world.state.service_environments().is_empty());

@@ -5,8 +5,10 @@ mod common;
 use fornada_core::id::JobId;
 use fornada_core::job::JobStatus::{Runnable, Starting};
 use fornada_core::refusal::{Refusal, Undeletable};
+use fornada_core::resource::scheduling_policy::Specification;
 
 use common::build::{Submit, fair_share, policy_arn, quota_share, tags};
+use common::service::{QUEUE, service_environment_arn};
 use common::{World, child, environment, job, queue, queue_arn};
 
 /// One machine of `vcpus`, and fair-share queue `fair` of policy `p`.
@@ -126,6 +128,38 @@ fn a_policy_is_replaced_but_stays_until_its_queue_is_gone() {
     world.advance(1);
     world.turn(|turn| turn.delete_scheduling_policy(&policy_arn("other"))).unwrap();
     assert!(world.state.scheduling_policies().is_empty());
+}
+
+/// Queues of service jobs take both kinds; whichever it is, it stays.
+#[test]
+fn policies_of_service_queues() {
+    let policies = [fair_share("fair", &[]), quota_share("quota")];
+    for (kind, other) in [(0, 1), (1, 0)] {
+        let mut world = World::with_service_policy(&[("ml.a", 1)], policies[kind].clone());
+        let second = Specification { arn: policy_arn("second"), ..policies[kind].clone() };
+        for policy in [second, policies[other].clone()] {
+            world.turn(|turn| turn.create_scheduling_policy(policy, tags([]))).unwrap();
+        }
+        let given = |policy: Option<&str>| {
+            let mut given = queue(QUEUE);
+            given.0.scheduling_policy = policy.map(policy_arn);
+            given.0.service_environment = Some(service_environment_arn());
+            given
+        };
+        let of_queue = |world: &World| world.queue(QUEUE).unwrap().scheduling_policy.clone();
+        let name = policies[other].arn.rsplit_once('/').unwrap().1;
+        let refused = world.update_queue(given(Some(name)));
+        assert_eq!(refused, Err(Refusal::OtherPolicyKind { arn: queue_arn(QUEUE) }));
+        world.update_queue(given(Some("second"))).unwrap();
+        world.update_queue(given(None)).unwrap();
+        assert_eq!(of_queue(&world), Some(policy_arn("second")));
+    }
+    let mut world = World::with_service(&[("ml.a", 1)]);
+    let policy = quota_share("quota");
+    world.turn(|turn| turn.create_scheduling_policy(policy, tags([]))).unwrap();
+    let mut given = queue(QUEUE).policy("quota");
+    given.0.service_environment = Some(service_environment_arn());
+    assert_eq!(world.update_queue(given), Err(Refusal::FifoForGood { arn: queue_arn(QUEUE) }));
 }
 
 #[test]

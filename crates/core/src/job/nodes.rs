@@ -223,8 +223,10 @@ impl Turn<'_> {
 
     /// The main node was not started and will not be: the job goes back to its place in the queue, and no attempt is used.
     pub(crate) fn gang_refused(&mut self, job: Uuid) {
+        let record = Arc::clone(&self.state.jobs[&job]);
         for node in self.nodes_that(job, |node| node.placement.is_some()) {
             self.give_back(node);
+            self.refund_consumables(record.held_consumables(node.member));
         }
         self.transition(self.main_of(job), Transition::Retry, None);
         self.transition(JobId::whole(job), Transition::Retry, None);

@@ -173,6 +173,7 @@ impl Turn<'_> {
             return self.gang_refused(job.id);
         }
         self.state.release(placement, attempt);
+        self.refund_consumables(job.held_consumables(attempt.job.member));
         self.execution_mut(attempt.job, |execution| execution.placement = None);
         self.transition(attempt.job, Transition::Retry, None);
     }

@@ -21,6 +21,7 @@ use crate::resource::consumable_resource::Consumable;
 use crate::resource::job_definition::JobDefinition;
 use crate::resource::job_queue::JobQueue;
 use crate::resource::tags::{MAX_TAGS, Tags};
+use crate::schedule::check_share;
 use crate::service_job::refusal::ServiceRefusal;
 use crate::text::{Document, Text};
 use crate::turn::Turn;
@@ -156,7 +157,8 @@ impl Turn<'_> {
             return Err(Refusal::QueueDisabled { arn });
         }
         if queue.scheduling_policy.is_some() {
-            self.check_share(queue, submission.share_identifier.as_deref())?;
+            let active = self.state.backlogs.get(&arn).map(|backlog| &backlog.shares);
+            check_share(&arn, submission.share_identifier.as_deref(), active)?;
         } else if submission.share_identifier.is_some() || submission.scheduling_priority.is_some() {
             return Err(Refusal::ShareOnFifoQueue);
         }

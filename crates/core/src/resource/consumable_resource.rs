@@ -2,7 +2,7 @@
 //! many.
 //!
 //! What jobs hold is not stored: it follows from which of them are placed. Of a resource that is not replenishable, the
-//! total drops when a job is placed, and nothing comes back.
+//! total drops when a job is placed, and nothing comes back but from a job that its machine refused to start.
 //!
 //! Source: AWS Batch API reference, CreateConsumableResource, UpdateConsumableResource, DeleteConsumableResource; User
 //! Guide, resource-aware scheduling.
@@ -227,12 +227,21 @@ impl Turn<'_> {
 
     /// What a placed job needs of resources that are not replenishable is gone with that.
     pub(crate) fn spend_consumables(&mut self, needed: &[Consumable]) {
+        self.change_totals(needed, u64::saturating_sub);
+    }
+
+    /// What was spent on a job that was never started is there again.
+    pub(crate) fn refund_consumables(&mut self, needed: &[Consumable]) {
+        self.change_totals(needed, |total, quantity| total.saturating_add(quantity).min(TOTAL_MAX));
+    }
+
+    fn change_totals(&mut self, needed: &[Consumable], change: fn(u64, u64) -> u64) {
         for Consumable { arn, quantity } in needed {
             if let Some(resource) = self.state.consumable_resources.get_mut(arn)
                 && !resource.replenishable
             {
                 let resource = Arc::make_mut(resource);
-                resource.total = resource.total.saturating_sub(*quantity);
+                resource.total = change(resource.total, *quantity);
                 resource.version += 1;
                 self.touch(Key::ConsumableResource(arn.clone()));
             }

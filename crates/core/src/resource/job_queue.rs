@@ -56,7 +56,7 @@ pub struct JobQueue {
     /// When it was created.
     #[n(9)]
     pub created_at: Timestamp,
-    /// ARN of the fair-share policy that orders its jobs; `None` for FIFO. It may be replaced, but none stays none.
+    /// ARN of the policy that orders its jobs; `None` for FIFO. It may be replaced, but none stays none.
     #[n(10)]
     pub scheduling_policy: Option<Arn>,
     /// ARN of the service environment of a queue of service jobs; such a queue has no compute environments.
@@ -110,7 +110,10 @@ impl Turn<'_> {
             return Err(Refusal::AlreadyExists { arn });
         }
         self.check_environments(&environments)?;
-        scheduling_policy.as_ref().map_or(Ok(()), |policy| self.check_scheduling_policy(policy))?;
+        let takes_service_jobs = service_environment.is_some();
+        scheduling_policy
+            .as_ref()
+            .map_or(Ok(()), |policy| self.check_scheduling_policy(policy, takes_service_jobs))?;
         service_environment.as_ref().map_or(Ok(()), |it| self.check_service_environment(it, &arn))?;
         self.put_job_queue(JobQueue {
             arn: arn.clone(),
@@ -134,7 +137,7 @@ impl Turn<'_> {
     ///
     /// # Errors
     /// [`Refusal::NoSuchResource`]; [`Refusal::BeingModified`]; as [`Turn::create_job_queue`] for the environments
-    /// and the policy; [`Refusal::FifoForGood`].
+    /// and the policy; [`Refusal::FifoForGood`]; [`Refusal::OtherPolicyKind`].
     pub fn update_job_queue(&mut self, given: Specification, version: u64) -> Result<(), Refusal> {
         let Specification {
             arn,
@@ -155,7 +158,7 @@ impl Turn<'_> {
         let scheduling_policy = match (&queue.scheduling_policy, scheduling_policy) {
             (None, Some(_)) => return Err(Refusal::FifoForGood { arn }),
             (Some(old), Some(new)) if *old != new => {
-                self.check_scheduling_policy(&new)?;
+                self.check_policy_replacement(&queue, &new)?;
                 Some(new)
             }
             (old, _) => old.clone(),

@@ -10,6 +10,7 @@ use crate::arn::{Arn, name_of};
 use crate::record::Key;
 use crate::refusal::{Refusal, Undeletable};
 use crate::resource::Status;
+use crate::resource::scheduling_policy::PolicyKind;
 use crate::resource::tags::Tags;
 use crate::service_job::capacity::CapacityLimit;
 use crate::service_job::refusal::ServiceRefusal;
@@ -22,18 +23,6 @@ pub const QUOTA_SHARE_DELETED: &str = "Quota share was deleted";
 
 /// Source: AWS Batch User Guide, service quotas.
 const SHARES_MAX: usize = 20;
-
-/// By what the jobs of a queue are ordered.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum PolicyKind {
-    /// Submission.
-    #[default]
-    Fifo,
-    /// `shareIdentifier`.
-    FairShare,
-    /// `quotaShareName`.
-    QuotaShare,
-}
 
 /// Part of a queue's capacity.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -132,26 +121,21 @@ impl State {
         let shares = self.quota_shares.range(prefix.clone()..);
         shares.take_while(move |(arn, _)| arn.starts_with(prefix.as_str())).map(|(_, share)| share)
     }
-
-    /// By what the jobs of a queue are ordered: by quota shares as soon as it has one, else by submission.
-    pub fn policy_kind(&self, queue: &str) -> PolicyKind {
-        match self.quota_shares_of(queue).next() {
-            Some(_) => PolicyKind::QuotaShare,
-            None => PolicyKind::Fifo,
-        }
-    }
 }
 
 impl Turn<'_> {
-    /// Creates a share of a VALID queue of service jobs, in status CREATING whatever `given` says.
+    /// Creates a share of a VALID queue with a quota-share policy, in status CREATING whatever `given` says.
     ///
     /// # Errors
-    /// [`Refusal::NoSuchResource`]; [`ServiceRefusal::NotAServiceQueue`]; [`ServiceRefusal::QueueNotValid`];
-    /// [`Refusal::AlreadyExists`]; [`ServiceRefusal::TooManyQuotaShares`].
+    /// [`Refusal::NoSuchResource`]; [`ServiceRefusal::NotAServiceQueue`]; [`ServiceRefusal::NoQuotaSharePolicy`];
+    /// [`ServiceRefusal::QueueNotValid`]; [`Refusal::AlreadyExists`]; [`ServiceRefusal::TooManyQuotaShares`].
     pub fn create_quota_share(&mut self, given: QuotaShare) -> Result<(), Refusal> {
         let queue = self.existing_job_queue(&given.queue)?;
         if queue.service_environment.is_none() {
             return Err(ServiceRefusal::NotAServiceQueue { queue: queue.arn }.into());
+        }
+        if self.state.policy_kind(&queue.arn) != PolicyKind::QuotaShare {
+            return Err(ServiceRefusal::NoQuotaSharePolicy { queue: queue.arn }.into());
         }
         if queue.status != Status::Valid {
             return Err(ServiceRefusal::QueueNotValid { queue: queue.arn }.into());

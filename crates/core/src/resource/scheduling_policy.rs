@@ -10,7 +10,9 @@ use minicbor::{Decode, Encode};
 use crate::arn::{Arn, name_of};
 use crate::record::Key;
 use crate::refusal::{Refusal, Undeletable};
+use crate::resource::job_queue::JobQueue;
 use crate::resource::tags::Tags;
+use crate::state::State;
 use crate::text::{Document, Text};
 use crate::time::Timestamp;
 use crate::turn::Turn;
@@ -52,6 +54,18 @@ pub enum Kind {
     QuotaShare,
 }
 
+/// By what the jobs of a queue are ordered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PolicyKind {
+    /// Submission.
+    #[default]
+    Fifo,
+    /// `shareIdentifier`.
+    FairShare,
+    /// `quotaShareName`.
+    QuotaShare,
+}
+
 /// Shares of a queue, and what each is entitled to.
 #[derive(Clone, Debug, Default, PartialEq, Encode, Decode)]
 pub struct FairShare {
@@ -81,6 +95,27 @@ impl SchedulingPolicy {
             prefixes.filter_map(|prefix| weights.get(format!("{prefix}*").as_str())).next()
         };
         weights.get(share).or_else(by_prefix).copied().unwrap_or(DEFAULT_WEIGHT)
+    }
+}
+
+impl State {
+    /// By what the jobs of a queue are ordered.
+    pub fn policy_kind(&self, queue: &str) -> PolicyKind {
+        match self.policy_of(queue).map(|policy| &policy.kind) {
+            None => PolicyKind::Fifo,
+            Some(Kind::FairShare(_)) => PolicyKind::FairShare,
+            Some(Kind::QuotaShare) => PolicyKind::QuotaShare,
+        }
+    }
+
+    /// The weight of a share of a queue, in ten-thousandths.
+    pub(crate) fn weight(&self, queue: &str, share: &str) -> u32 {
+        self.policy_of(queue).map_or(DEFAULT_WEIGHT, |policy| policy.weight_of(share))
+    }
+
+    fn policy_of(&self, queue: &str) -> Option<&SchedulingPolicy> {
+        let policy = self.job_queues.get(queue)?.scheduling_policy.as_ref()?;
+        self.scheduling_policies.get(policy).map(|policy| &**policy)
     }
 }
 
@@ -139,13 +174,24 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// What a job queue may refer to: a fair-share policy that exists.
-    pub(crate) fn check_scheduling_policy(&self, arn: &Arn) -> Result<(), Refusal> {
+    /// What a job queue may refer to: a policy that exists, with quota shares only if it `takes_service_jobs`.
+    pub(crate) fn check_scheduling_policy(&self, arn: &Arn, takes_service_jobs: bool) -> Result<(), Refusal> {
         match self.state.scheduling_policies.get(arn).map(|policy| &policy.kind) {
-            Some(Kind::FairShare(_)) => Ok(()),
-            Some(Kind::QuotaShare) => Err(Refusal::QuotaShareOnContainerQueue),
+            Some(Kind::QuotaShare) if !takes_service_jobs => Err(Refusal::QuotaShareOnContainerQueue),
+            Some(Kind::FairShare(_) | Kind::QuotaShare) => Ok(()),
             None => Err(Refusal::NoSuchPolicy { arn: arn.clone() }),
         }
+    }
+
+    /// What the policy of a job queue may be replaced by: as for a new queue, and of the same kind.
+    pub(crate) fn check_policy_replacement(&self, queue: &JobQueue, arn: &Arn) -> Result<(), Refusal> {
+        self.check_scheduling_policy(arn, queue.service_environment.is_some())?;
+        let policies = &self.state.scheduling_policies;
+        let kind = |arn: &Arn| policies.get(arn).map(|policy| std::mem::discriminant(&policy.kind));
+        if queue.scheduling_policy.as_ref().and_then(kind) != kind(arn) {
+            return Err(Refusal::OtherPolicyKind { arn: queue.arn.clone() });
+        }
+        Ok(())
     }
 
     fn existing_scheduling_policy(&self, arn: &Arn) -> Result<SchedulingPolicy, Refusal> {

@@ -25,8 +25,8 @@ use crate::schedule::fit::Fit;
 use crate::turn::Turn;
 
 pub use launch::{DEFAULT_LOG_GROUP, log_group, log_stream, task_arn};
-pub(crate) use share::Share;
 pub use share::ShareUsage;
+pub(crate) use share::{Share, check_share, usage};
 
 impl Turn<'_> {
     /// Places what can be placed.

@@ -20,12 +20,9 @@ use crate::job::Job;
 use crate::job::depends_on::Dependency;
 use crate::refusal::Refusal;
 use crate::resource::consumable_resource::Consumable;
-use crate::resource::job_queue::JobQueue;
-use crate::resource::scheduling_policy::DEFAULT_WEIGHT;
 use crate::state::{Backlog, State};
 use crate::text::Text;
 use crate::time::Timestamp;
-use crate::turn::Turn;
 
 /// Shares of a queue that may be active at once. Source: AWS Batch User Guide, service quotas.
 const ACTIVE_SHARES_MAX: usize = 500;
@@ -44,7 +41,7 @@ pub(crate) struct Share {
 }
 
 /// What shares are compared by.
-fn usage(running: u64, weight: u32) -> u128 {
+pub(crate) fn usage(running: u64, weight: u32) -> u128 {
     u128::from(running) * u128::from(weight)
 }
 
@@ -137,12 +134,6 @@ impl State {
         let weights: Vec<u32> = active.map(|identifier| self.weight(queue, identifier)).collect();
         let shares = self.backlogs.get_mut(queue).into_iter().flat_map(|backlog| backlog.shares.values_mut());
         shares.zip(weights).for_each(|(share, weight)| share.weight = weight);
-    }
-
-    fn weight(&self, queue: &Arn, share: &str) -> u32 {
-        let policy = self.job_queues.get(queue).and_then(|queue| queue.scheduling_policy.as_ref());
-        let policy = policy.and_then(|arn| self.scheduling_policies.get(arn));
-        policy.map_or(DEFAULT_WEIGHT, |policy| policy.weight_of(share))
     }
 
     /// Counts what an attempt of `job` has of its queue, its share and of consumable resources.
@@ -303,17 +294,15 @@ impl State {
     }
 }
 
-impl Turn<'_> {
-    /// A job of a fair-share queue names a share, and one more may be active.
-    pub(crate) fn check_share(&self, queue: &JobQueue, share: Option<&str>) -> Result<(), Refusal> {
-        let share = share.ok_or_else(|| Refusal::ShareRequired { arn: queue.arn.clone() })?;
-        match self.state.backlogs.get(&queue.arn) {
-            Some(Backlog { shares, .. })
-                if shares.len() >= ACTIVE_SHARES_MAX && !shares.contains_key(share) =>
-            {
-                Err(Refusal::TooManyShares { arn: queue.arn.clone() })
-            }
-            _ => Ok(()),
-        }
+/// A job of a fair-share queue names a share, and one more may be `active`.
+pub(crate) fn check_share<V>(
+    queue: &Arn,
+    share: Option<&str>,
+    active: Option<&BTreeMap<Text, V>>,
+) -> Result<(), Refusal> {
+    let share = share.ok_or_else(|| Refusal::ShareRequired { arn: queue.clone() })?;
+    if active.is_some_and(|active| active.len() >= ACTIVE_SHARES_MAX && !active.contains_key(share)) {
+        return Err(Refusal::TooManyShares { arn: queue.clone() });
     }
+    Ok(())
 }

@@ -10,7 +10,9 @@ use crate::arn::{Arn, Scope};
 use crate::id::AttemptId;
 use crate::record::Key;
 use crate::service_job::capacity::Instances;
-use crate::service_job::{ServiceJob, ServiceJobStatus, ServicePlacement, ServiceTransition};
+use crate::service_job::{
+    ServiceJob, ServiceJobCounts, ServiceJobStatus, ServicePlacement, ServiceTransition,
+};
 use crate::state::{State, Timer};
 use crate::text::Text;
 use crate::turn::Turn;
@@ -27,6 +29,7 @@ pub(crate) struct ServiceJobs {
     pub(crate) in_use: BTreeMap<Arn, Instances>,
     /// Client tokens that were used.
     pub(crate) tokens: HashMap<(Scope, Text), Uuid>,
+    pub(crate) counts: ServiceJobCounts,
 }
 
 /// What one queue has to offer to a scheduling pass.
@@ -38,8 +41,8 @@ pub(crate) struct ServiceBacklog {
     pub(crate) unplaceable: BTreeMap<u64, Uuid>,
     /// Held by the jobs of each lane.
     pub(crate) in_use: BTreeMap<Text, Instances>,
-    /// Jobs that have not ended.
-    pub(crate) live: usize,
+    /// Jobs of each lane that have not ended; a share is active while it has some.
+    pub(crate) live: BTreeMap<Text, usize>,
 }
 
 impl ServiceJobs {
@@ -57,7 +60,7 @@ impl ServiceJobs {
 
     /// Jobs of a queue that have not ended.
     pub(crate) fn live(&self, queue: &str) -> usize {
-        self.backlogs.get(queue).map_or(0, |backlog| backlog.live)
+        self.backlogs.get(queue).map_or(0, |backlog| backlog.live.values().sum())
     }
 
     /// Jobs of a queue, or of one of its quota shares, that have not ended, by order of submission.
@@ -106,13 +109,19 @@ impl State {
         self.service_jobs.records.get(&id)
     }
 
+    /// Service jobs by status.
+    pub fn service_job_counts(&self) -> ServiceJobCounts {
+        self.service_jobs.counts
+    }
+
     /// Enters a new service job into the indexes that do not depend on its status.
     pub(crate) fn track_service_job(&mut self, job: &ServiceJob) {
+        self.service_jobs.counts[job.status as usize] += 1;
         if let Some(token) = &job.client_token {
             self.service_jobs.tokens.insert((job.scope(), token.clone()), job.id);
         }
         if !job.status.is_terminal() {
-            self.service_jobs.backlog(&job.queue).live += 1;
+            *self.service_jobs.backlog(&job.queue).live.entry(job.lane()).or_default() += 1;
         }
     }
 
@@ -190,10 +199,12 @@ impl State {
                 "{id} is placed exactly while it runs"
             );
             assert_eq!(job.status.is_terminal(), job.stopped_at.is_some(), "{id} stopped");
-            let backlog = want.backlog(&job.queue);
-            backlog.live += usize::from(!job.status.is_terminal());
+            if !job.status.is_terminal() {
+                *want.backlog(&job.queue).live.entry(job.lane()).or_default() += 1;
+            }
+            want.counts[job.status as usize] += 1;
             if let Some(placement) = &job.placement {
-                backlog.in_use.entry(job.lane()).or_default().add(&job.training.instances);
+                want.backlog(&job.queue).in_use.entry(job.lane()).or_default().add(&job.training.instances);
                 let held = want.in_use.entry(placement.environment.clone()).or_default();
                 held.add(&job.training.instances);
                 attempts += 1;
@@ -210,12 +221,13 @@ impl State {
             );
         }
         assert_eq!(self.service_jobs.in_use, want.in_use, "environments add up");
+        assert_eq!(self.service_jobs.counts, want.counts, "service jobs are counted by status");
         for (arn, backlog) in &self.service_jobs.backlogs {
             let waiting: usize =
                 backlog.lanes.values().map(BTreeMap::len).sum::<usize>() + backlog.unplaceable.len();
             let want = want.backlogs.remove(arn).unwrap_or_default();
-            assert_eq!((backlog.live, &backlog.in_use), (want.live, &want.in_use), "{arn} adds up");
-            assert!(waiting <= backlog.live, "{arn} offers only what is live");
+            assert_eq!((&backlog.live, &backlog.in_use), (&want.live, &want.in_use), "{arn} adds up");
+            assert!(waiting <= self.service_jobs.live(arn), "{arn} offers only what is live");
         }
         attempts
     }
@@ -240,13 +252,16 @@ impl Turn<'_> {
     ) {
         let now = self.now;
         let job = self.service_job_mut(id);
-        let to = transition.from(job.status);
-        job.status = to.unwrap_or_else(|| panic!("{id}: {transition:?} is not legal in {}", job.status));
+        let from = job.status;
+        job.status =
+            transition.from(from).unwrap_or_else(|| panic!("{id}: {transition:?} is not legal in {from}"));
         job.status_reason = reason;
         if job.status.is_terminal() {
             job.stopped_at.get_or_insert(now);
         }
         let job = Arc::clone(&self.state.service_jobs.records[&id]);
+        self.state.service_jobs.counts[from as usize] -= 1;
+        self.state.service_jobs.counts[job.status as usize] += 1;
         match job.status {
             ServiceJobStatus::Runnable => self.state.service_jobs.enqueue(&job),
             ServiceJobStatus::Scheduled => self.state.service_jobs.dequeue(&job),
@@ -265,7 +280,12 @@ impl Turn<'_> {
     /// A queue or quota share that is being deleted may be gone with its last job.
     fn service_job_ended(&mut self, job: &ServiceJob) {
         let backlog = self.state.service_jobs.backlog(&job.queue);
-        backlog.live = backlog.live.checked_sub(1).expect("a job ends once");
+        let lane = job.lane();
+        let live = backlog.live.get_mut(&lane).expect("a job ends once");
+        *live -= 1;
+        if *live == 0 {
+            backlog.live.remove(&lane);
+        }
         self.settle_if_deleting(&job.queue);
         if let Some(share) = job.quota_share_arn() {
             self.settle_if_deleting(&share);

@@ -38,7 +38,7 @@ use crate::text::Text;
 use crate::time::Timestamp;
 use capacity::Instances;
 pub use launch::{LOG_GROUP, training_job_arn};
-pub use status::{ServiceJobStatus, ServiceTransition};
+pub use status::{ServiceJobCounts, ServiceJobStatus, ServiceTransition};
 
 /// A submitted service job, and how far it has come.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]

@@ -27,6 +27,12 @@ pub enum ServiceRefusal {
         /// ARN of the queue.
         queue: Arn,
     },
+    /// Quota shares need a queue with a quota-share policy.
+    #[error("{queue} has no quota-share policy")]
+    NoQuotaSharePolicy {
+        /// ARN of the queue.
+        queue: Arn,
+    },
     /// The queue is not VALID.
     #[error("{queue} is not valid")]
     QueueNotValid {
@@ -45,20 +51,14 @@ pub enum ServiceRefusal {
         /// The job that was submitted with it.
         job_id: Text,
     },
-    /// A fair-share queue needs to know whose job it is.
-    #[error("no share identifier for {queue}")]
-    ShareIdentifierRequired {
-        /// ARN of the queue.
-        queue: Arn,
-    },
-    /// A queue with quota shares needs to know from which one a job draws.
+    /// A queue with a quota-share policy needs to know from which one a job draws.
     #[error("no quota share for {queue}")]
     QuotaShareRequired {
         /// ARN of the queue.
         queue: Arn,
     },
-    /// The queue has no quota shares.
-    #[error("{queue} has no quota shares")]
+    /// A job names a quota share, but the queue has no quota-share policy.
+    #[error("a quota share for {queue}")]
     QuotaShareNotAllowed {
         /// ARN of the queue.
         queue: Arn,

@@ -1,35 +1,50 @@
 //! Which RUNNABLE service jobs start now.
 //!
-//! Queues are visited by priority, equal ones by age of their first job. Within a queue the lane that holds the fewest
-//! instances goes first, equal ones by age; the first job of a lane that does not fit now holds back those behind it, but
-//! not other lanes. A pass costs O(queues + placements · lanes).
+//! Queues are visited by priority, equal ones by age of their first job. Within a queue the lane goes first whose held
+//! instances times its weight are the fewest, equal ones by age. The first job that does not fit now holds back those
+//! behind it; in a queue with quota shares, which have capacity of their own, only those of its lane. A pass costs
+//! O(queues + placements · lanes).
 //!
-//! Source: AWS Batch User Guide, service jobs; quota management.
+//! Source: AWS Batch User Guide, service jobs; fair-share scheduling policies; quota management.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use crate::arn::Arn;
+use crate::schedule::usage;
+use crate::service_job::capacity::Instances;
 use crate::service_job::fit::{self, Fit};
 use crate::service_job::index::ServiceBacklog;
 use crate::service_job::{ServicePlacement, ServiceTransition};
+use crate::state::State;
 use crate::text::Text;
 use crate::turn::Turn;
 
 impl ServiceBacklog {
-    /// Lanes with something RUNNABLE in the order in which they are served, each with its first job.
-    pub(crate) fn heads(&self) -> Vec<(Text, Uuid)> {
-        let held = |lane: &Text| self.in_use.get(lane).map_or(0, |instances| instances.total());
-        let head = |(lane, jobs): (&Text, &std::collections::BTreeMap<_, Uuid>)| {
-            let (&(_, sequence), &job) = jobs.first_key_value()?;
-            Some((held(lane), sequence, lane.clone(), job))
-        };
-        let mut heads: Vec<_> = self.lanes.iter().filter_map(head).collect();
-        heads.sort_unstable();
-        heads.into_iter().map(|(_, _, lane, job)| (lane, job)).collect()
+    /// Instances that the jobs of a lane hold.
+    pub(crate) fn held(&self, lane: &str) -> u64 {
+        self.in_use.get(lane).map_or(0, Instances::total)
+    }
+
+    /// The first job of the lane that goes next.
+    fn head(&self, weights: &BTreeMap<Text, u32>) -> Option<(Text, Uuid)> {
+        let heads = weights.iter().filter_map(|(lane, &weight)| {
+            let (&(_, sequence), &job) = self.lanes.get(lane)?.first_key_value()?;
+            Some((usage(self.held(lane), weight), sequence, lane, job))
+        });
+        heads.min().map(|(_, _, lane, job)| (lane.clone(), job))
+    }
+}
+
+impl State {
+    /// The lanes of a queue that have something RUNNABLE, with their weights; all weigh the same but in a fair-share queue.
+    pub(crate) fn lane_weights(&self, queue: &Arn) -> BTreeMap<Text, u32> {
+        let lanes =
+            self.service_jobs.backlogs.get(queue).into_iter().flat_map(|backlog| backlog.lanes.keys());
+        lanes.map(|lane| (lane.clone(), self.weight(queue, lane))).collect()
     }
 }
 
@@ -37,8 +52,8 @@ impl Turn<'_> {
     /// Places what can be placed.
     pub(crate) fn schedule_service_jobs(&mut self) {
         for queue in self.service_queues() {
-            let mut held_back = BTreeSet::new();
-            while let Some((lane, job)) = self.service_head(&queue, &held_back) {
+            let mut weights = self.state.lane_weights(&queue);
+            while let Some((lane, job)) = self.service_head(&queue, &weights) {
                 let job = Arc::clone(&self.state.service_jobs.records[&job]);
                 match fit::place(self.state, &job) {
                     Fit::Now { environment, instance_id } => {
@@ -48,9 +63,10 @@ impl Turn<'_> {
                             ServicePlacement { environment, instance_id, task_id, stopping: None },
                         );
                     }
-                    Fit::Later => {
-                        held_back.insert(lane);
+                    Fit::Later if job.quota_share.is_some() => {
+                        weights.remove(&lane);
                     }
+                    Fit::Later => break,
                     Fit::Never(reason) => {
                         self.state.service_jobs.set_aside(&job);
                         self.service_job_mut(job.id).status_reason = Some(reason.into());
@@ -76,9 +92,8 @@ impl Turn<'_> {
         queues.into_iter().map(|(_, _, arn)| arn.clone()).collect()
     }
 
-    fn service_head(&self, queue: &Arn, held_back: &BTreeSet<Text>) -> Option<(Text, Uuid)> {
-        let heads = self.state.service_jobs.backlogs.get(queue)?.heads();
-        heads.into_iter().find(|(lane, _)| !held_back.contains(lane))
+    fn service_head(&self, queue: &Arn, weights: &BTreeMap<Text, u32>) -> Option<(Text, Uuid)> {
+        self.state.service_jobs.backlogs.get(queue)?.head(weights)
     }
 
     fn put_service_job(&mut self, id: Uuid, placement: ServicePlacement) {

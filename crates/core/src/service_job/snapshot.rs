@@ -8,7 +8,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::arn::Arn;
-use crate::resource::quota_share::PolicyKind;
+use crate::resource::scheduling_policy::PolicyKind;
+use crate::schedule::usage;
 use crate::service_job::ServiceJob;
 use crate::service_job::capacity::{Instances, by_type};
 use crate::service_job::index::ServiceBacklog;
@@ -32,6 +33,8 @@ pub struct Snapshot {
     pub usage: Usage,
     /// The same by share identifier or quota share; empty for a FIFO queue.
     pub usage_by_share: Vec<(Text, Usage)>,
+    /// Share identifiers with jobs that have not ended, or quota shares with such jobs; 0 for a FIFO queue.
+    pub active_shares: usize,
     /// What the shares are.
     pub kind: PolicyKind,
 }
@@ -54,29 +57,32 @@ impl State {
         backlog.in_use.values().for_each(|lane| held.add(lane));
         let by_share = backlog.in_use.iter().filter(|_| kind != PolicyKind::Fifo);
         Some(Snapshot {
-            front: self.front(backlog),
+            front: self.front(queue, backlog),
             front_of_shares: (kind == PolicyKind::QuotaShare).then(|| shares.collect()),
             usage: limits.iter().map(|limit| (limit.unit.clone(), held.in_unit(&limit.unit))).collect(),
             usage_by_share: by_share
                 .map(|(name, lane)| (name.clone(), lane.usage(by_type(limits))))
                 .collect(),
+            active_shares: if kind == PolicyKind::Fifo { 0 } else { backlog.live.len() },
             kind,
         })
     }
 
     /// The first jobs as the scheduling pass would take them, if there were room for all.
-    fn front(&self, backlog: &ServiceBacklog) -> Vec<Arc<ServiceJob>> {
+    fn front(&self, queue: &Arn, backlog: &ServiceBacklog) -> Vec<Arc<ServiceJob>> {
         let job = |id: &Uuid| self.service_job(*id).cloned();
-        let lane = |(name, jobs): (&Text, &BTreeMap<_, Uuid>)| {
-            let held = backlog.in_use.get(name).map_or(0, |instances| instances.total());
-            (held, jobs.values().take(FRONT_MAX).filter_map(job).collect::<VecDeque<_>>())
+        let lane = |(name, weight): (Text, u32)| {
+            let jobs = backlog.lanes.get(&name).into_iter().flat_map(|jobs| jobs.values().take(FRONT_MAX));
+            (backlog.held(&name), weight, jobs.filter_map(job).collect::<VecDeque<_>>())
         };
-        let mut lanes: Vec<_> = backlog.lanes.iter().map(lane).collect();
+        let mut lanes: Vec<_> = self.lane_weights(queue).into_iter().map(lane).collect();
         let mut front = Vec::new();
         while front.len() < FRONT_MAX {
-            let heads = lanes.iter_mut().filter(|(_, jobs)| !jobs.is_empty());
-            let next = heads.min_by_key(|(held, jobs)| (*held, jobs.front().map(|job| job.sequence)));
-            let Some((held, jobs)) = next else { break };
+            let heads = lanes.iter_mut().filter(|(_, _, jobs)| !jobs.is_empty());
+            let next = heads.min_by_key(|(held, weight, jobs)| {
+                (usage(*held, *weight), jobs.front().map(|job| job.sequence))
+            });
+            let Some((held, _, jobs)) = next else { break };
             let Some(job) = jobs.pop_front() else { break };
             *held += job.training.instances.total();
             front.push(job);

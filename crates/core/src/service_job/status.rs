@@ -36,6 +36,9 @@ pub enum ServiceJobStatus {
     Failed,
 }
 
+/// Service jobs by status, in the order of [`ServiceJobStatus::ALL`].
+pub type ServiceJobCounts = [u32; ServiceJobStatus::ALL.len()];
+
 impl ServiceJobStatus {
     /// In the order of a job's life.
     pub const ALL: [ServiceJobStatus; 8] = [

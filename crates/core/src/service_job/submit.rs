@@ -12,8 +12,9 @@ use crate::record::Key;
 use crate::refusal::Refusal;
 use crate::resource::Status;
 use crate::resource::job_queue::JobQueue;
-use crate::resource::quota_share::PolicyKind;
+use crate::resource::scheduling_policy::PolicyKind;
 use crate::resource::tags::Tags;
+use crate::schedule::check_share;
 use crate::service_job::refusal::ServiceRefusal;
 use crate::service_job::{ServiceJob, ServiceJobStatus, ServiceTransition, TrainingJob};
 use crate::text::Text;
@@ -132,10 +133,12 @@ impl Turn<'_> {
                 Err(ServiceRefusal::QuotaShareNotAllowed { queue: arn }.into())
             }
             (None, PolicyKind::QuotaShare) => Err(ServiceRefusal::QuotaShareRequired { queue: arn }.into()),
-            (None, PolicyKind::FairShare) if submission.share_identifier.is_none() => {
-                Err(ServiceRefusal::ShareIdentifierRequired { queue: arn }.into())
+            (None, PolicyKind::FairShare) => {
+                let backlog = self.state.service_jobs.backlogs.get(&arn);
+                let active = backlog.map(|backlog| &backlog.live);
+                check_share(&arn, submission.share_identifier.as_deref(), active)
             }
-            (None, PolicyKind::Fifo | PolicyKind::FairShare) => Ok(()),
+            (None, PolicyKind::Fifo) => Ok(()),
         }
     }
 

@@ -1,10 +1,11 @@
 //! Service environments, quota shares and service jobs for the world of [`super::World`].
 
-use fornada_core::arn::Arn;
+use fornada_core::arn::{Arn, name_of};
 use fornada_core::id::{JobId, Uuid};
 use fornada_core::refusal::Refusal;
 use fornada_core::resource::Status;
 use fornada_core::resource::quota_share::{QuotaShare, Sharing};
+use fornada_core::resource::scheduling_policy::Specification;
 use fornada_core::resource::tags::Tags;
 use fornada_core::service_job::capacity::{CapacityLimit, Instances};
 use fornada_core::service_job::submit::ServiceSubmission;
@@ -12,6 +13,7 @@ use fornada_core::service_job::{ServiceJob, ServiceJobStatus, TrainingJob};
 use fornada_core::text::Text;
 use fornada_core::time::Timestamp;
 
+use super::build::Queue;
 use super::{World, queue, queue_arn, scope};
 
 /// The queue of service jobs.
@@ -46,18 +48,29 @@ pub fn training(instance_type: &str, count: u32) -> ServiceSubmission {
 }
 
 impl World {
-    /// A world with a service environment of these limits and a queue on it.
+    /// A world with a service environment of these limits and a FIFO queue on it.
     pub fn with_service(capacity: &[(&str, u32)]) -> World {
         let mut world = World::empty(4);
+        world.create_service_queue(capacity, queue(QUEUE));
+        world
+    }
+
+    /// The same with a queue that goes by this policy.
+    pub fn with_service_policy(capacity: &[(&str, u32)], policy: Specification) -> World {
+        let mut world = World::empty(4);
+        let given = queue(QUEUE).policy(name_of(&policy.arn));
+        world.turn(|turn| turn.create_scheduling_policy(policy, Tags::new())).expect("a new name");
+        world.create_service_queue(capacity, given);
+        world
+    }
+
+    fn create_service_queue(&mut self, capacity: &[(&str, u32)], mut given: Queue) {
         let arn = service_environment_arn();
-        world
-            .turn(|turn| turn.create_service_environment(arn, true, limits(capacity), Tags::new()))
+        self.turn(|turn| turn.create_service_environment(arn, true, limits(capacity), Tags::new()))
             .expect("a new name");
-        world.advance(1);
-        let mut given = queue(QUEUE);
+        self.advance(1);
         given.0.service_environment = Some(service_environment_arn());
-        world.create_queue(given).expect("a new name");
-        world
+        self.create_queue(given).expect("a new name");
     }
 
     pub fn set_limits(&mut self, capacity: &[(&str, u32)]) {
@@ -67,6 +80,16 @@ impl World {
     }
 
     pub fn create_share(&mut self, name: &str, sharing: Sharing, capacity: &[(&str, u32)]) {
+        self.try_create_share(name, sharing, capacity).expect("a new name");
+        self.advance(1);
+    }
+
+    pub fn try_create_share(
+        &mut self,
+        name: &str,
+        sharing: Sharing,
+        capacity: &[(&str, u32)],
+    ) -> Result<(), Refusal> {
         let share = QuotaShare {
             arn: share_arn(name),
             queue: queue_arn(QUEUE),
@@ -78,8 +101,7 @@ impl World {
             tags: Tags::new(),
             created_at: Timestamp::default(),
         };
-        self.turn(|turn| turn.create_quota_share(share)).expect("a new name");
-        self.advance(1);
+        self.turn(|turn| turn.create_quota_share(share))
     }
 
     pub fn train(&mut self, submission: ServiceSubmission) -> Uuid {

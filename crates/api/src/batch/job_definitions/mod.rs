@@ -113,6 +113,10 @@ pub(super) fn definition(
     let priority = scheduling_priority.map(submit_job::scheduling_priority).transpose()?;
     let tags = tags::checked(tags)?;
     let consumables = consumables(scope, consumable_resource_properties.clone())?;
+    require(
+        nodes.is_none() || consumables.as_deref().is_none_or(<[_]>::is_empty),
+        "A multinode job describes its consumable resources in nodeProperties only.",
+    )?;
     let text_map = |map: &BTreeMap<String, String>| {
         map.iter().map(|(key, value)| (key.as_str().into(), value.as_str().into())).collect()
     };
@@ -265,6 +269,13 @@ mod tests {
                 "MANAGED_INSTANCES does not support MNP jobs",
             ),
             (multinode("platformCapabilities", json!(["FARGATE"])), "FARGATE does not support MNP jobs"),
+            (
+                multinode(
+                    "consumableResourceProperties",
+                    json!({ "consumableResourceList": [{ "consumableResource": "licence", "quantity": 1 }] }),
+                ),
+                "A multinode job describes its consumable resources in nodeProperties only.",
+            ),
             (
                 with("platformCapabilities", json!(["EC2", "FARGATE"])),
                 "A job definition can have one platformCapabilities value only.",

@@ -19,6 +19,9 @@ impl From<ServiceRefusal> for WireError {
             ServiceRefusal::ServiceQueue { queue } => WireError::invalid(format!(
                 "Job queue {queue} is of type SAGEMAKER_TRAINING: use SubmitServiceJob."
             )),
+            ServiceRefusal::NoQuotaSharePolicy { queue } => WireError::invalid(format!(
+                "Job queue {queue} has no quota share scheduling policy: create quota shares in a queue that has one."
+            )),
             ServiceRefusal::QueueNotValid { queue } => {
                 WireError::invalid(format!("Job queue {queue} must be VALID to create a quota share in it."))
             }
@@ -28,14 +31,11 @@ impl From<ServiceRefusal> for WireError {
             ServiceRefusal::DuplicateRequest { job_id } => WireError::client(format!(
                 "The clientToken was already used: the request was submitted as service job {job_id}"
             )),
-            ServiceRefusal::ShareIdentifierRequired { queue } => WireError::invalid(format!(
-                "Job queue {queue} has a fair share policy: give a shareIdentifier."
+            ServiceRefusal::QuotaShareRequired { queue } => WireError::invalid(format!(
+                "quotaShareName is required: job queue {queue} has a quota share scheduling policy"
             )),
-            ServiceRefusal::QuotaShareRequired { queue } => {
-                WireError::invalid(format!("Job queue {queue} has quota shares: give a quotaShareName."))
-            }
             ServiceRefusal::QuotaShareNotAllowed { queue } => WireError::invalid(format!(
-                "Job queue {queue} has no quota shares: leave quotaShareName out."
+                "quotaShareName can not be used: job queue {queue} has no quota share scheduling policy"
             )),
             ServiceRefusal::QuotaShareDisabled { share } => WireError::client(format!(
                 "Quota share {share} is not in ENABLED state: enable it to submit jobs"

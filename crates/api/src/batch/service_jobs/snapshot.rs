@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 
 use fornada_core::arn::Arn;
-use fornada_core::resource::quota_share::PolicyKind;
+use fornada_core::resource::scheduling_policy::PolicyKind;
 use fornada_core::service_job::ServiceJob;
 use fornada_core::service_job::snapshot::{Snapshot, Usage};
 use fornada_core::state::State;
@@ -19,7 +19,7 @@ const SHARES_MAX: usize = 20;
 
 /// `None` unless the queue is one of service jobs.
 pub(in crate::batch) fn of_queue(state: &State, queue: &Arn) -> Option<model::GetJobQueueSnapshotResponse> {
-    let Snapshot { front, front_of_shares, usage: total, mut usage_by_share, kind } =
+    let Snapshot { front, front_of_shares, usage: total, mut usage_by_share, active_shares, kind } =
         state.service_queue_snapshot(queue)?;
     let at = Some(state.latest().as_millis());
     let in_front = |job: &ServiceJob| model::FrontOfQueueJobSummary {
@@ -39,7 +39,6 @@ pub(in crate::batch) fn of_queue(state: &State, queue: &Arn) -> Option<model::Ge
                 .collect(),
         ),
     });
-    let active = i64::try_from(usage_by_share.len()).ok();
     usage_by_share.sort_by_key(|(_, used)| Reverse(used.iter().map(|(_, count)| count).sum::<u64>()));
     usage_by_share.truncate(SHARES_MAX);
     Some(model::GetJobQueueSnapshotResponse {
@@ -51,7 +50,7 @@ pub(in crate::batch) fn of_queue(state: &State, queue: &Arn) -> Option<model::Ge
         queue_utilization: Some(model::QueueSnapshotUtilizationDetail {
             fairshare_utilization: (kind == PolicyKind::FairShare).then(|| {
                 model::FairshareUtilizationDetail {
-                    active_share_count: active,
+                    active_share_count: i64::try_from(active_shares).ok(),
                     top_capacity_utilization: Some(usage_by_share.iter().map(fair_share).collect()),
                 }
             }),
