@@ -4,6 +4,7 @@ A client is a folder here: `requirements.txt` (the client, pinned; its first lin
 function `run(site)`, and the flow that is run. The client itself is never changed: all it gets is configuration.
 """
 
+import contextlib
 import fcntl
 import hashlib
 import json
@@ -193,8 +194,9 @@ class Site:
             if job["status"] == "FAILED":
                 ended = f"exit code {container.get('exitCode')}, {container.get('reason', 'no reason')}"
                 yield f"{job['jobName']} {job['jobId']}: {job.get('statusReason')}; {ended}"
-                if "logStreamName" in container:
-                    yield from self.server.messages(job["jobId"])[-8:]
+                # A job that wrote nothing has no log.
+                with contextlib.suppress(self.server.logs.exceptions.ResourceNotFoundException):
+                    yield from self.server.messages(job["jobId"])[-8:] if "logStreamName" in container else []
 
     def check(self, what, passed, seen=""):
         """Notes one result; raises when it is not so."""

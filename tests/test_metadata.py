@@ -1,9 +1,10 @@
 """What a job can find out and do from inside. Source: Amazon ECS Developer Guide, Task metadata endpoint version 4."""
 
 import json
+import os
 import sys
 
-from server import ACCOUNT, GROUP, REGION
+from server import ACCOUNT, GROUP, REGION, wait_for
 
 # No proxy: the endpoint is on this machine.
 READ = """
@@ -77,6 +78,20 @@ def test_working_directory(server, tmp_path):
     """FORNADA_WORKDIR: where a job with image `host` starts."""
     server.succeed(server.submit("pwd > where", env={"FORNADA_WORKDIR": str(tmp_path)}))
     assert (tmp_path / "where").read_text() == f"{tmp_path}\n"
+
+
+def test_a_working_directory_of_its_own(server):
+    """Without FORNADA_WORKDIR each attempt starts in a new, empty directory, which is gone after its end."""
+    script = "pwd; ls -A; mkdir job && touch job/file; test $AWS_BATCH_JOB_ATTEMPT -eq 2"
+    job = server.succeed(server.submit(script, retryStrategy={"attempts": 2}))
+    directories = set()
+    for attempt in job["attempts"]:
+        stream = {"logGroupName": GROUP, "logStreamName": attempt["container"]["logStreamName"]}
+        [event] = server.logs.get_log_events(**stream, startFromHead=True)["events"]
+        directories.add(event["message"])
+    assert len(directories) == 2
+    for directory in directories:
+        wait_for(lambda: os.path.exists(directory), lambda there: not there)
 
 
 def test_working_directory_that_is_not_there(server, tmp_path):

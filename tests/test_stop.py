@@ -4,7 +4,7 @@ import uuid
 
 import pytest
 
-from server import wait_for
+from server import ACCOUNT, wait_for
 
 TOO_LARGE = {"resourceRequirements": [{"type": "VCPU", "value": "9999"}]}
 
@@ -70,6 +70,15 @@ class TestBeforeItRuns:
     def test_unknown(self, server, stop):
         """A job that nobody knows: nothing happens."""
         getattr(server.batch, stop)(jobId=str(uuid.uuid4()), reason="who?")
+
+    def test_by_arn(self, server, stop):
+        """An ARN names the job as well as its id does; one of somebody else's names none."""
+        job_id = server.submit(containerOverrides=TOO_LARGE)
+        arn = server.describe(job_id)["jobArn"]
+        assert [job["jobId"] for job in server.batch.describe_jobs(jobs=[arn, job_id])["jobs"]] == [job_id]
+        assert server.batch.describe_jobs(jobs=[arn.replace(ACCOUNT, "9" * 12)])["jobs"] == []
+        getattr(server.batch, stop)(jobId=arn, reason="not needed")
+        assert server.fail(job_id)["statusReason"] == "not needed"
 
     def test_refused(self, server, refused, stop):
         """Job id and reason are required."""

@@ -59,6 +59,12 @@ def test_describe_shows_tags(server):
     assert server.describe(job_id)["tags"] == {"team": "bakers", "oven": "3"}
 
 
+def test_none_to_begin_with(server):
+    """Clients without tags send an empty map."""
+    job_id = server.submit(tags={}, definition=server.define("no-tags", tags={}))
+    assert server.describe(job_id)["tags"] == {}
+
+
 def test_arn_in_the_path_encoded_or_not(server):
     """`GET /v1/tags/{resourceArn}`: the slashes of the ARN arrive as %2F from some clients and raw from others."""
     for path in (f"{ARN}job-queue/default", f"{ARN}job-queue/default".replace(":", "%3A").replace("/", "%2F")):

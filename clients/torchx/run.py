@@ -5,8 +5,10 @@ import time
 
 def run(site):
     command = ["torchx", "run", "--scheduler", "aws_batch", "--scheduler_args", "queue=default", "--workspace", ""]
-    script = "echo replica $AWS_BATCH_JOB_NODE_INDEX of $AWS_BATCH_JOB_NUM_NODES"
-    said = site.call(*command, "utils.sh", "--image", "host", "--num_replicas", "3", script)
+    # The app ends with its first replica, which therefore waits for the others.
+    wait_first = "test $AWS_BATCH_JOB_NODE_INDEX -ne 0 || sleep 5"
+    script = f"echo replica $AWS_BATCH_JOB_NODE_INDEX of $AWS_BATCH_JOB_NUM_NODES; {wait_first}"
+    said = site.call(*command, "utils.sh", "--image", "host", "--num_replicas", "3", "eval", script)
     app = next(line for line in said.splitlines() if line.startswith("aws_batch://"))
     state = wait(site, app)
     site.check("three replicas ran as one multi-node parallel job", "SUCCEEDED" in state, state)
@@ -17,7 +19,7 @@ def run(site):
     said = site.call("torchx", "list", "--scheduler", "aws_batch")
     site.check("the app is listed", app.rpartition(":")[2] in said, said)
 
-    said = site.call(*command, "utils.sh", "--image", "host", "--num_replicas", "2", "sleep 300")
+    said = site.call(*command, "utils.sh", "--image", "host", "--num_replicas", "2", "sleep", "300")
     app = next(line for line in said.splitlines() if line.startswith("aws_batch://"))
     site.call("torchx", "cancel", app)
     state = wait(site, app)

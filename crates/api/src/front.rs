@@ -13,26 +13,35 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use fornada_core::arn::Scope;
-use fornada_model::{batch as batch_model, logs as logs_model};
+use fornada_model::batch as batch_model;
+use fornada_model::logs::{self as logs_model, Operation};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
+use hyper::body::Body as _;
+use tokio::sync::Semaphore;
 
 use crate::app::{App, Auth, Call};
 use crate::error::WireError;
 use crate::metrics::Metrics;
-use crate::server::{BODY_TIMEOUT, BodyError, MAX_BODY_BYTES, read_body};
+use crate::server::{BODY_TIMEOUT, BodyError, MAX_BODY_BYTES, MAX_LOG_EVENTS_BODY_BYTES, read_body};
 use crate::sigv4::{self, Identity};
 use crate::{batch, logs, metrics};
+
+/// So many long bodies are in memory at once; more wait.
+const LONG_BODIES_MAX: usize = 64;
 
 /// What the routes share.
 #[derive(Clone)]
 struct Front {
     app: Arc<App>,
     metrics: Arc<Metrics>,
+    /// One for each body that may be longer than [`MAX_BODY_BYTES`].
+    long_bodies: Arc<Semaphore>,
 }
 
 /// All routes of the server.
 pub fn router(app: Arc<App>) -> Router {
-    let front = Front { app, metrics: Arc::new(Metrics::new()) };
+    let long_bodies = Arc::new(Semaphore::new(LONG_BODIES_MAX));
+    let front = Front { app, metrics: Arc::new(Metrics::new()), long_bodies };
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
@@ -61,7 +70,7 @@ async fn aws(State(front): State<Front>, request: Request<Body>) -> Response {
     let request_id = request_id();
     let mut operation = "unknown";
     let is_json_1_1 = request.headers().contains_key("x-amz-target");
-    let result = serve(&front.app, request, &mut operation).await;
+    let result = serve(&front, request, &mut operation).await;
     let failed = result.as_ref().err().map(|error| error.code);
     front.metrics.record(operation, failed, began.elapsed());
     let mut response = result.unwrap_or_else(|error| error.respond(&request_id));
@@ -75,16 +84,21 @@ async fn aws(State(front): State<Front>, request: Request<Body>) -> Response {
 }
 
 async fn serve(
-    app: &Arc<App>,
+    front: &Front,
     request: Request<Body>,
     operation: &mut &'static str,
 ) -> Result<Response, WireError> {
+    let app = &front.app;
     let (head, body) = request.into_parts();
-    let body = read_body(body, MAX_BODY_BYTES, BODY_TIMEOUT).await.map_err(body_error)?;
+    let target = header(&head.headers, "x-amz-target");
+    let limit = max_body_bytes(target);
+    let is_long =
+        limit > MAX_BODY_BYTES && body.size_hint().upper().is_none_or(|n| n > MAX_BODY_BYTES as u64);
+    let _permit = if is_long { front.long_bodies.acquire().await.ok() } else { None };
+    let body = read_body(body, limit, BODY_TIMEOUT).await.map_err(body_error)?;
     let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
     let signed = sigv4::Request { method: &head.method, path, query, headers: &head.headers, body: &body };
     let identity = authenticate(app, &signed)?;
-    let target = header(&head.headers, "x-amz-target");
     let service = if target.is_some() { logs_model::SIGNING_NAME } else { batch_model::SIGNING_NAME };
     if identity.service != service {
         return Err(WireError::new(
@@ -99,6 +113,12 @@ async fn serve(
         Some(target) => logs::serve(&call, target, &body, operation).await,
         None => batch::serve(&call, &head.method, path, query, &body, operation).await,
     }
+}
+
+fn max_body_bytes(target: Option<&str>) -> usize {
+    let put_log_events = Operation::PutLogEvents.name();
+    let is_put = target.and_then(|target| target.rsplit('.').next()) == Some(put_log_events);
+    if is_put { MAX_LOG_EVENTS_BODY_BYTES } else { MAX_BODY_BYTES }
 }
 
 fn authenticate(app: &App, request: &sigv4::Request<'_>) -> Result<Identity, WireError> {
@@ -130,6 +150,9 @@ fn refuse_web_pages(headers: &HeaderMap) -> Result<(), WireError> {
         .rsplit_once(':')
         .filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()))
         .map_or(host, |(n, _)| n);
+    // SDKs put this before the host of StartLiveTail.
+    let prefix = ["stream-", "streaming-"].into_iter().find(|prefix| name.starts_with(prefix));
+    let name = &name[prefix.map_or(0, str::len)..];
     let address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
     let is_local = name == "localhost" || address.is_ok_and(|address| address.is_loopback());
     if headers.contains_key("origin") || !is_local {

@@ -32,6 +32,10 @@ use tower::ServiceExt;
 /// Largest request body, in bytes. The largest documents that AWS Batch takes are far below it.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
 
+/// Largest body of a PutLogEvents request, in bytes. The batch of 1 MiB that CloudWatch Logs takes is counted without what JSON
+/// adds: the rest of each event, and up to six bytes for one.
+pub const MAX_LOG_EVENTS_BODY_BYTES: usize = 8 * MAX_BODY_BYTES;
+
 /// Time in which a request body must have arrived whole.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -173,16 +177,16 @@ async fn respond(router: Router, request: Request<Incoming>) -> Result<Response<
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
     /// It is longer than the limit.
-    #[error("the request body is larger than {limit} bytes")]
+    #[error("The request body can have at most {limit} bytes.")]
     TooLarge {
         /// The limit, in bytes.
         limit: usize,
     },
     /// It did not arrive whole in time.
-    #[error("the request body did not arrive in time")]
+    #[error("The request body did not arrive in time.")]
     TimedOut,
     /// The connection or its framing broke.
-    #[error("the request body ended early")]
+    #[error("The request body ended early.")]
     Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 

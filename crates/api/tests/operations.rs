@@ -27,7 +27,12 @@ fn to_batch(operation: batch::Operation) -> Request<Body> {
 }
 
 fn to_logs(target: &str) -> Request<Body> {
-    let mut request = request("POST", "/", "{}");
+    with_body(target, "{}")
+}
+
+/// A request to CloudWatch Logs.
+fn with_body(target: &str, body: &str) -> Request<Body> {
+    let mut request = request("POST", "/", body);
     request.headers_mut().insert("x-amz-target", target.parse().unwrap());
     request
 }
@@ -72,6 +77,17 @@ async fn what_means_no_operation_is_refused() {
         (request("POST", "/v1/submitjob", "{"), 400, "SerializationException"),
         (request("POST", "/v1/submitjob", "[]"), 400, "ClientException"),
         (request("POST", "/v1/submitjob", &"x".repeat(2 << 20)), 413, "RequestEntityTooLargeException"),
+        (
+            with_body("Logs_20140328.GetLogEvents", &"x".repeat(2 << 20)),
+            413,
+            "RequestEntityTooLargeException",
+        ),
+        (with_body("Logs_20140328.PutLogEvents", &"x".repeat(8 << 20)), 400, "SerializationException"),
+        (
+            with_body("Logs_20140328.PutLogEvents", &"x".repeat(9 << 20)),
+            413,
+            "RequestEntityTooLargeException",
+        ),
         (to_logs("Logs_20140328.Nothing"), 400, "UnknownOperationException"),
         (to_logs("Other.GetLogEvents"), 400, "UnknownOperationException"),
         (to_logs(""), 400, "UnknownOperationException"),
@@ -96,6 +112,9 @@ async fn without_authentication_web_pages_are_kept_out() {
         ("[::1]:8600", None, 200),
         ("localhost:8600", None, 200),
         ("localhost", None, 200),
+        ("streaming-localhost:8600", None, 200),
+        ("stream-127.0.0.1:8600", None, 200),
+        ("stream-evil.example", None, 403),
         ("evil.example:8600", None, 403),
         ("127.0.0.1.evil.example", None, 403),
         ("", None, 403),

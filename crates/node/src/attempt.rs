@@ -52,7 +52,11 @@ pub(crate) async fn run(
         Err(reason) => unprepared(&launch, reason),
     };
     host.metadata.remove(launch.task_id);
-    let _ = std::fs::remove_file(host.context.notes.join(launch.task_id.to_string()));
+    let (context, task) = (host.context.clone(), launch.task_id);
+    if !context.traces.removed_at_once(task) {
+        // Nobody waits for it: a job may leave many files behind.
+        tokio::task::spawn_blocking(move || context.traces.remove(&task.to_string()));
+    }
     let _ = events.send(Event::Exited(report));
 }
 

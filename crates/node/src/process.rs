@@ -26,6 +26,7 @@ use crate::expansion::{Expansion, TooLong, Variables};
 use crate::metadata::container_id;
 use crate::properties::Properties;
 use crate::secrets::{Secret, Secrets};
+use crate::sweep::{self, Traces};
 use crate::user::{self, User};
 
 /// The image name that stands for this machine's own file system.
@@ -35,11 +36,8 @@ pub(crate) const HOST_IMAGE: &str = "host";
 pub(crate) struct Context {
     /// [`environment::base`].
     pub(crate) environment: Vec<(OsString, OsString)>,
-    /// Where the node was started; absolute.
-    pub(crate) working_directory: PathBuf,
     pub(crate) cgroups: Cgroups,
-    /// Directory of the notes of what runs.
-    pub(crate) notes: PathBuf,
+    pub(crate) traces: Traces,
     pub(crate) endpoints: Mutex<Endpoints>,
     /// What the node was given, before it asked for more.
     pub(crate) open_files: Rlimit,
@@ -103,7 +101,8 @@ impl Prepared {
         if launch.containers.len() == 1 {
             return Ok(Prepared { group: None, secrets });
         }
-        crate::sweep::note(&context.notes, launch.task_id).map_err(platform)?; // the cgroup is in use
+        context.traces.note(launch.task_id).map_err(platform)?; // the cgroup is in use
+        context.traces.make_around(launch.task_id).map_err(|error| no_directory(context, error))?;
         let group = context.cgroups.create(launch.task_id, &launch.resources).map_err(platform)?;
         if let Some(Err(error)) = group.as_ref().map(Group::divide) {
             group.iter().for_each(|group| _ = group.remove());
@@ -126,8 +125,8 @@ pub(crate) fn spawn(
 ) -> Result<Process, Refusal> {
     let container = &launch.containers[index];
     let secrets = prepared.secrets.get(index).map(Vec::as_slice).unwrap_or_default();
+    let note = context.traces.note(launch.task_id).map_err(platform)?;
     let plan = plan(context, launch, index, secrets)?;
-    let note = crate::sweep::note(&context.notes, launch.task_id).map_err(platform)?;
     let group = match &prepared.group {
         Some(task) => task.create(index, &container.resources).map(Some),
         None if launch.containers.len() == 1 => context.cgroups.create(launch.task_id, &launch.resources),
@@ -136,7 +135,7 @@ pub(crate) fn spawn(
     let group = group.map_err(platform)?;
     match start(&plan, group.as_ref()) {
         Ok((pid, pidfd, output)) => {
-            crate::sweep::complete(note, pid);
+            sweep::complete(note, pid);
             Ok(Process { pid, pidfd, output, group, started_at: crate::now() })
         }
         Err(refusal) => {
@@ -179,7 +178,10 @@ fn plan(
     // Without the secrets: of these variables errors show a part.
     let environment = environment::of(own, &context.environment, &endpoints);
     let directory = match environment::value(&environment, "FORNADA_WORKDIR") {
-        None => context.working_directory.clone(),
+        None => context
+            .traces
+            .make_directory(launch, index, user.as_ref())
+            .map_err(|error| no_directory(context, error))?,
         Some(path) => working_directory(Path::new(path))?,
     };
     let path = environment::value(&environment, "PATH").unwrap_or_default();
@@ -253,6 +255,12 @@ fn text(error: Errno) -> String {
 fn platform(error: io::Error) -> Refusal {
     tracing::warn!(%error, "cannot prepare an attempt");
     Refusal::new("CgroupError", format!("Agent could not create task's platform resources: {error}"))
+}
+
+fn no_directory(context: &Context, error: io::Error) -> Refusal {
+    tracing::warn!(%error, "cannot make a working directory");
+    let place = context.traces.temporary.display();
+    Refusal::new("CannotCreateContainerError", format!("cannot make a working directory in {place}: {error}"))
 }
 
 /// Finds the file to execute, as a shell would in `directory`.

@@ -31,7 +31,7 @@ use crate::process::Context;
 use crate::protocol::Request;
 use crate::secrets::Secrets;
 use crate::spawner::Spawner;
-use crate::sweep::sweep;
+use crate::sweep::{Traces, sweep};
 
 /// Messages of connections that wait for the loop: enough to keep it busy, few enough to slow a flooding server down.
 const MESSAGES_MAX: usize = 64;
@@ -83,7 +83,6 @@ pub async fn run(config: Config, logs: Arc<dyn LogWriter>) -> Result<(), Error> 
     let _ignored = [signal(SignalKind::hangup())?, signal(SignalKind::interrupt())?];
     let terminate = signal(SignalKind::terminate())?;
     let open_files = raise_open_files();
-    let working_directory = std::env::current_dir()?;
 
     let directory = Directory::open(&config.dir)?;
     let instance_id = directory.instance_id()?;
@@ -92,12 +91,17 @@ pub async fn run(config: Config, logs: Arc<dyn LogWriter>) -> Result<(), Error> 
     if !missing.is_empty() {
         tracing::warn!("without the cgroups for it, this is not enforced here: {missing}");
     }
-    let notes = directory.attempts();
-    let swept = sweep(&notes, &cgroups).map_err(Error::path(&notes))?;
-    if swept > 0 {
+    let traces =
+        Traces { notes: directory.attempts(), temporary: std::path::absolute(std::env::temp_dir())? };
+    let swept = sweep(&traces, &cgroups).map_err(Error::path(&traces.notes))?;
+    if !swept.is_empty() {
+        let count = swept.len();
         tracing::warn!(
-            "an earlier node ended with {swept} attempts running; what was left of them is killed"
+            "an earlier node ended with {count} attempts running; what was left of them is killed"
         );
+        let traces = traces.clone();
+        // The node need not wait for it.
+        tokio::task::spawn_blocking(move || swept.iter().for_each(|task| traces.remove(task)));
     }
 
     let metadata_listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -105,9 +109,8 @@ pub async fn run(config: Config, logs: Arc<dyn LogWriter>) -> Result<(), Error> 
     let listener = UnixListener::from_std(directory.listen()?)?;
     let context = Arc::new(Context {
         environment: environment::base(),
-        working_directory,
         cgroups,
-        notes,
+        traces,
         endpoints: Mutex::new(Endpoints { server: String::new(), metadata_port }),
         open_files,
         secrets: config.secrets,
@@ -233,7 +236,7 @@ impl Supervisor {
                 Some(_) = connections.join_next() => {}
                 _ = sweeps.tick() => {
                     let context = &self.host.context;
-                    context.cgroups.remove_empty(|task| context.notes.join(task).exists()); // not those in use
+                    context.cgroups.remove_empty(|task| context.traces.notes.join(task).exists()); // not those in use
                 }
                 () = tokio::time::sleep_until(patience) => {}
             }

@@ -2,26 +2,96 @@
 //!
 //! A node that is killed takes the processes it forked along, but not what those forked. Three traces lead to them: the
 //! note of each attempt (its processes, told apart from later ones of the same number by their start time), the environment
-//! that their descendants inherited, and its cgroups.
+//! that their descendants inherited, and its cgroups. The note also leads to its working directories.
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use fornada_core::attempt::Launch;
 use fornada_core::id::TaskId;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::cgroup::Cgroups;
 use crate::environment::task_of;
+use crate::user::User;
 
 /// How long killed processes may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(10);
 
-/// Opens the note of an attempt, whose name is the task id, before a process of it starts.
-pub(crate) fn note(notes: &Path, task: TaskId) -> io::Result<File> {
-    File::options().append(true).create(true).open(notes.join(task.to_string()))
+/// What attempts leave in the file system: a note each, and working directories.
+#[derive(Clone, Debug)]
+pub(crate) struct Traces {
+    /// Where the notes are, each by the name of its task id.
+    pub(crate) notes: PathBuf,
+    /// Where working directories are made; absolute, and open to whomever jobs may run as.
+    pub(crate) temporary: PathBuf,
+}
+
+impl Traces {
+    /// Opens the note of an attempt, before anything else of it is made.
+    pub(crate) fn note(&self, task: TaskId) -> io::Result<File> {
+        File::options().append(true).create(true).open(self.notes.join(task.to_string()))
+    }
+
+    /// Makes the directory around those of several containers, who may run as different users.
+    pub(crate) fn make_around(&self, task: TaskId) -> io::Result<()> {
+        let path = self.directory(&task.to_string());
+        make(&path)?;
+        fs::set_permissions(path, Permissions::from_mode(0o711))
+    }
+
+    /// Makes the working directory of a container that asks for no other: new, empty and its own, as a container's file system
+    /// is. Clients rely on it: they unpack code where they start, many jobs at a time.
+    pub(crate) fn make_directory(
+        &self,
+        launch: &Launch,
+        index: usize,
+        user: Option<&User>,
+    ) -> io::Result<PathBuf> {
+        let mut path = self.directory(&launch.task_id.to_string());
+        if launch.containers.len() > 1 {
+            path.push(index.to_string());
+        }
+        make(&path)?;
+        if let Some(user) = user {
+            chown(&path, Some(user.uid.as_raw()), Some(user.gid.as_raw()))?;
+        }
+        Ok(path)
+    }
+
+    /// Removes the traces of an attempt if that is quick, because it left no files behind; otherwise it is still to be done.
+    pub(crate) fn removed_at_once(&self, task: TaskId) -> bool {
+        let task = task.to_string();
+        let is_gone = gone(fs::remove_dir(self.directory(&task))).is_ok();
+        is_gone && gone(fs::remove_file(self.notes.join(task))).is_ok()
+    }
+
+    /// Removes the traces of an attempt. The note is the last: while it is there, a new node knows what to remove.
+    pub(crate) fn remove(&self, task: &str) {
+        let directory = self.directory(task);
+        if let Err(error) = gone(fs::remove_dir_all(&directory)) {
+            // It may have made some of it its own.
+            tracing::warn!(path = %directory.display(), %error, "cannot remove what a job left behind");
+        }
+        let _ = fs::remove_file(self.notes.join(task));
+    }
+
+    fn directory(&self, task: &str) -> PathBuf {
+        self.temporary.join(format!("fornada-{task}"))
+    }
+}
+
+/// Removed now or before.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
+fn make(directory: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(directory)
 }
 
 /// Completes the note with a process that was started.
@@ -31,10 +101,10 @@ pub(crate) fn complete(mut note: File, pid: Pid) {
     let _ = note.write_all(line.as_bytes()); // without it the other two traces remain
 }
 
-/// Kills what the notes and cgroups lead to, removes both, and returns how many attempts there were.
-pub(crate) fn sweep(notes: &Path, cgroups: &Cgroups) -> io::Result<usize> {
+/// Kills what the notes and cgroups lead to, removes the cgroups, and returns the tasks whose traces are to be removed.
+pub(crate) fn sweep(traces: &Traces, cgroups: &Cgroups) -> io::Result<HashSet<String>> {
     let mut tasks = HashSet::new();
-    for entry in fs::read_dir(notes)? {
+    for entry in fs::read_dir(&traces.notes)? {
         let entry = entry?;
         if let Ok(text) = fs::read_to_string(entry.path()) {
             text.lines().for_each(kill_noted);
@@ -52,10 +122,7 @@ pub(crate) fn sweep(notes: &Path, cgroups: &Cgroups) -> io::Result<usize> {
     while !tasks.is_empty() && kill_descendants(&tasks)? > 0 && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(2));
     }
-    for task in &tasks {
-        fs::remove_file(notes.join(task))?;
-    }
-    Ok(tasks.len())
+    Ok(tasks)
 }
 
 fn kill_noted(line: &str) {

@@ -8,6 +8,7 @@ mod harness;
 use std::time::Duration;
 
 use fornada_core::attempt::{Action, AttemptReport, Observation, Outcome};
+use fornada_core::container::{Condition, ContainerDependency};
 use fornada_node::Claim;
 use fornada_node::protocol::{self, Request, Response};
 use harness::{Node, launch, sh, start};
@@ -67,6 +68,17 @@ async fn ends_are_reported_in_the_words_of_a_container_runtime() {
     elsewhere.containers[0].environment = vec![("FORNADA_WORKDIR".into(), "relative".into())];
     let (_, outcome) = node.run(elsewhere).await.ended.unwrap();
     assert!(outcome.reason.unwrap().contains("FORNADA_WORKDIR 'relative' is not an absolute path"));
+
+    let taken = sh("true");
+    let directory = harness::working_directory(taken.task_id);
+    std::fs::create_dir(&directory).unwrap();
+    let (_, outcome) = node.run(taken).await.ended.unwrap();
+    let reason = outcome.reason.unwrap();
+    assert!(
+        reason.starts_with("CannotCreateContainerError: cannot make a working directory in /"),
+        "{reason}"
+    );
+    assert!(!directory.exists());
 }
 
 #[tokio::test]
@@ -108,6 +120,31 @@ async fn a_job_finds_the_world_it_expects() {
     let (pid, pgid) = process.split_once(" pgid=").unwrap();
     assert_eq!(pid, pgid, "a process group of its own");
     assert_eq!(lines[lines.len() - 2..], ["err", "out"], "both in the order in which they were written");
+}
+
+#[tokio::test]
+async fn each_container_works_in_a_directory_of_its_own_that_goes_with_its_attempt() {
+    let mut node = Node::start().await;
+    // An empty one is gone when the end is reported; files may take longer.
+    for (script, at_once) in [("", true), ("; mkdir -p d/e && touch .h d/e/f", false)] {
+        let job = sh(&format!("pwd; stat -c %a .; ls -A{script}"));
+        let directory = harness::working_directory(job.task_id);
+        assert_eq!(node.run(job).await.ended.unwrap().1.exit_code, Some(0));
+        assert_eq!(node.lines(), [directory.to_str().unwrap(), "700"]);
+        let is_gone = || (!directory.exists()).then_some(());
+        assert!(!at_once || is_gone().is_some());
+        harness::eventually(Duration::from_secs(10), is_gone).await;
+    }
+    let mut job = sh("pwd; ls -A; touch mine");
+    job.containers.push(job.containers[0].clone());
+    job.containers[0].essential = false;
+    job.containers[1].name = "second".into();
+    job.containers[1].depends_on =
+        vec![ContainerDependency { container: "default".into(), condition: Condition::Success }];
+    let directory = harness::working_directory(job.task_id);
+    assert_eq!(node.run(job).await.ended.unwrap().1.exit_code, Some(0));
+    assert_eq!(node.lines(), ["0", "1"].map(|index| directory.join(index).display().to_string()));
+    harness::eventually(Duration::from_secs(10), || (!directory.exists()).then_some(())).await;
 }
 
 #[tokio::test]
@@ -324,8 +361,9 @@ async fn a_node_that_is_killed_takes_its_jobs_along_and_the_next_one_sweeps() {
     let (client, mut observations) = harness::connect(dir.path());
     let Some(Observation::Connected(before, _)) = observations.recv().await else { panic!("not connected") };
     // The shell dies with the node. Its children do not, and one of them left the process group.
-    let mut job =
-        sh("sleep 1000 & echo $! > $PIDS; setsid sleep 1000 & echo $! >> $PIDS; echo $$ >> $PIDS; wait");
+    let mut job = sh("sleep 1000 & echo $! > $PIDS; setsid sleep 1000 & echo $! >> $PIDS; touch left; \
+         echo $$ >> $PIDS; wait");
+    let directory = harness::working_directory(job.task_id);
     let pids = dir.path().join("pids");
     job.containers[0].environment.push(("PIDS".into(), pids.to_str().unwrap().into()));
     client.perform(vec![start(&before, job)]);
@@ -337,6 +375,7 @@ async fn a_node_that_is_killed_takes_its_jobs_along_and_the_next_one_sweeps() {
     .await;
     harness::kill_node(dir.path()).await;
     harness::wait_gone(pids[2]).await;
+    assert!(directory.join("left").exists());
 
     let node = Node::start_in(dir, Claim { milli_vcpus: Some(7000), ..Claim::default() }).await;
     assert_eq!(node.host.instance_id, before.instance_id);
@@ -345,6 +384,7 @@ async fn a_node_that_is_killed_takes_its_jobs_along_and_the_next_one_sweeps() {
     for pid in pids {
         harness::wait_gone(pid).await;
     }
+    harness::eventually(Duration::from_secs(10), || (!directory.exists()).then_some(())).await;
 }
 
 /// Not a test: the node that [`harness::spawn_node_process`] runs.

@@ -10,12 +10,14 @@ enum Override {
     Optional { shape: &'static str, member: &'static str },
     /// The values of the enum are accepted in any case.
     IgnoreCase { shape: &'static str },
+    /// The map may be empty.
+    MayBeEmpty { map: &'static str },
     /// `pattern` uses what regex-lite cannot express; `matcher` replaces it. Errors still quote `pattern`.
     Matcher { shape: &'static str, pattern: &'static str, matcher: &'static str },
     /// The enum has one value more, beyond AWS.
     Value { shape: &'static str, value: &'static str },
 }
-use Override::{IgnoreCase, Matcher, Optional, Value};
+use Override::{IgnoreCase, Matcher, MayBeEmpty, Optional, Value};
 
 fn of(service: &str) -> &'static [Override] {
     match service {
@@ -27,6 +29,8 @@ fn of(service: &str) -> &'static [Override] {
             IgnoreCase { shape: "RetryAction" },
             // Fornada's own: a dependency that is met when the other job has ended, well or badly.
             Value { shape: "ArrayJobDependency", value: "AFTER_ANY" },
+            // Airflow's BatchOperator (SubmitJob) and Snakemake's executor (RegisterJobDefinition) send `{}` for no tags.
+            MayBeEmpty { map: "TagrisTagsMap" },
         ],
         "logs" => &[
             // Unicode classes (letters, separators, numbers): every character outside ASCII passes instead, which
@@ -55,6 +59,12 @@ pub(crate) fn apply(service: &str, model: &mut Model) -> Result<()> {
                 ensure!(was_required, "override of {shape}.{member}: the member is not required");
             }
             IgnoreCase { shape } => text(model, shape)?.ignore_case = true,
+            MayBeEmpty { map } => {
+                let Some(Shape::Map { min, .. }) = model.shapes.get_mut(map) else {
+                    bail!("override of {map}: not a map");
+                };
+                ensure!(min.take().is_some(), "override of {map}: it has no minimum");
+            }
             Matcher { shape, pattern, matcher } => {
                 let text = text(model, shape)?;
                 ensure!(

@@ -12,6 +12,7 @@ use fornada_core::text::Text;
 use fornada_core::turn::Turn;
 use fornada_model::batch as model;
 
+use super::job_ids;
 use crate::app::Call;
 use crate::error::WireError;
 
@@ -46,7 +47,7 @@ pub(super) async fn cancel_jobs(
     let (successful, bad) =
         stop_all(call, jobs, reason, |turn, id, reason| turn.cancel_job(id, reason)).await?;
     let errors = bad.into_iter().map(|job| {
-        let WireError { code, message, .. } = refusal(&job);
+        let WireError { code, message, .. } = refusal(&call.scope, &job);
         model::CancelJobsErrorDetail { code: code.to_owned(), job, message }
     });
     Ok(model::CancelJobsResponse { errors: errors.collect(), successful })
@@ -60,7 +61,7 @@ pub(super) async fn terminate_jobs(
     let (successful, bad) =
         stop_all(call, jobs, reason, |turn, id, reason| turn.terminate_job(id, reason)).await?;
     let errors = bad.into_iter().map(|job| {
-        let WireError { code, message, .. } = refusal(&job);
+        let WireError { code, message, .. } = refusal(&call.scope, &job);
         model::TerminateJobsErrorDetail { code: code.to_owned(), job, message }
     });
     Ok(model::TerminateJobsResponse { errors: errors.collect(), successful })
@@ -73,7 +74,7 @@ async fn stop(
     how: impl Fn(&mut Turn<'_>, JobId, &Text) + Send + 'static,
 ) -> Result<(), WireError> {
     let reason = checked_reason(reason)?;
-    let id: JobId = job_id.parse().map_err(|_| not_a_job_id(job_id))?;
+    let id = job_ids::parse(&call.scope, job_id).ok_or_else(|| not_a_job_id(job_id))?;
     if matches!(id.member, Member::Node(_)) {
         return Err(node_alone(id));
     }
@@ -91,7 +92,8 @@ async fn stop_all(
     if !(1..=JOBS_MAX).contains(&jobs.len()) {
         return Err(WireError::invalid(format!("The number of jobs must be between 1 and {JOBS_MAX}.")));
     }
-    let id = |job: &String| job.parse().ok().filter(|id: &JobId| !matches!(id.member, Member::Node(_)));
+    let is_node = |id: &JobId| matches!(id.member, Member::Node(_));
+    let id = |job: &String| job_ids::parse(&call.scope, job).filter(|id| !is_node(id));
     stop_ids(call, jobs.iter().filter_map(id).collect(), reason, how).await?;
     Ok(jobs.into_iter().partition(|job| id(job).is_some()))
 }
@@ -114,8 +116,8 @@ async fn stop_ids(
 }
 
 /// Why a job of a bulk request was not stopped.
-fn refusal(job: &str) -> WireError {
-    job.parse().map_or_else(|_| not_a_job_id(job), node_alone)
+fn refusal(scope: &Scope, job: &str) -> WireError {
+    job_ids::parse(scope, job).map_or_else(|| not_a_job_id(job), node_alone)
 }
 
 fn not_a_job_id(job: &str) -> WireError {

@@ -34,6 +34,9 @@ pub(super) async fn tag(
     request: model::TagResourceRequest,
 ) -> Result<model::TagResourceResponse, WireError> {
     let model::TagResourceRequest { resource_arn, tags } = request;
+    if tags.is_empty() {
+        return Err(WireError::client("TagResource needs at least one tag."));
+    }
     let (scope, tags) = (call.scope.clone(), checked(Some(tags))?);
     call.app.engine.decide(move |turn| turn.tag_resource(&scope, &resource_arn, &tags)).await??;
     Ok(model::TagResourceResponse {})

@@ -68,6 +68,8 @@ fn variables(connection: &Connection) -> Vec<(&'static str, &str)> {
         ("AWS_SECRET_ACCESS_KEY", &connection.secret_access_key),
         ("AWS_REGION", &connection.region),
         ("AWS_DEFAULT_REGION", &connection.region),
+        // Otherwise SDKs put `stream-` before the host of StartLiveTail.
+        ("AWS_DISABLE_HOST_PREFIX_INJECTION", "true"),
     ];
     variables.extend(connection.session_token.as_deref().map(|token| ("AWS_SESSION_TOKEN", token)));
     variables

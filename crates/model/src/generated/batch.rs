@@ -7971,7 +7971,7 @@ pub mod shapes {
     pub static TAGRIS_TAGS_MAP: Shape = Shape::Map {
         key: &TAG_KEY,
         value: &TAG_VALUE,
-        min: Some(1),
+        min: None,
         max: Some(50),
     };
     pub static TAGS_MAP: Shape = Shape::Map {

@@ -273,6 +273,11 @@ pub fn sh(script: &str) -> Launch {
     launch
 }
 
+/// Where a task works that does not say where.
+pub fn working_directory(task: TaskId) -> PathBuf {
+    std::env::temp_dir().join(format!("fornada-{task}"))
+}
+
 /// Waits for a state that nothing announces.
 pub async fn eventually<T>(deadline: Duration, look: impl Fn() -> Option<T>) -> T {
     let begin = Instant::now();

@@ -27,7 +27,7 @@ use fornada_core::text::Text;
 use fornada_core::time::Timestamp;
 use fornada_model::batch as model;
 
-use super::{consumable_resources, retry_strategy, wire_status};
+use super::{consumable_resources, job_ids, retry_strategy, wire_status};
 use crate::app::Call;
 use crate::error::WireError;
 use effective::{Effective, Submitted};
@@ -43,9 +43,9 @@ pub(super) async fn describe_jobs(
         return Err(WireError::invalid(format!("Maximum number of jobs supported is {max}")));
     }
     let mut seen = BTreeSet::new();
-    let ids: Vec<JobId> =
-        jobs.iter().filter_map(|id| id.parse().ok()).filter(|&id| seen.insert(id)).collect();
     let scope = call.scope.clone();
+    let named = jobs.iter().filter_map(|job| job_ids::parse(&scope, job));
+    let ids: Vec<JobId> = named.filter(|&id| seen.insert(id)).collect();
     let found = move |state: &State| -> Vec<View> {
         ids.iter().filter_map(|&id| View::of(state, &scope, id)).collect()
     };
