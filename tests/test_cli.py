@@ -7,7 +7,9 @@ import subprocess
 
 import pytest
 
-from server import ARN, ENDED, GROUP, binary, wait_for
+from server import ACCOUNT, ARN, ENDED, GROUP, REGION, binary, wait_for
+
+NEEDS = [{"type": "VCPU", "value": "1"}, {"type": "MEMORY", "value": "64"}]
 
 
 def said(done, code=0):
@@ -19,6 +21,31 @@ def said(done, code=0):
 def jobs(server):
     """`fornada jobs --output json`, as a dictionary of job summaries by id."""
     return {job["jobId"]: job for job in json.loads(said(server.cli("jobs", "--output", "json")))["jobSummaryList"]}
+
+
+def container(script, **members):
+    """For a definition of several containers, or of nodes."""
+    return {"image": "host", "command": ["sh", "-c", script], "resourceRequirements": NEEDS} | members
+
+
+def define_task(server, name, *containers, **members):
+    """A definition of several containers."""
+    server.unchecked.register_job_definition(
+        jobDefinitionName=name, type="container",
+        ecsProperties={"taskProperties": [{"containers": list(containers)}]}, **members,
+    )
+    return name
+
+
+def submit_plain(server, definition, queue="default"):
+    """A job that is called as its definition and changes nothing of it."""
+    return server.batch.submit_job(jobName=definition, jobQueue=queue, jobDefinition=definition)["jobId"]
+
+
+def rows(text, header):
+    """The lines of the table whose header begins with this word, each as its words."""
+    [table] = [part for part in text.split("\n\n") if part.startswith(header)]
+    return [line.split() for line in table.strip().split("\n")[1:]]
 
 
 def test_run_exits_with_the_jobs_exit_code(server):
@@ -191,6 +218,141 @@ def test_logs_follow(server, gate):
     waiting.open()
     output, _ = following.communicate(timeout=20)
     assert (output, following.returncode) == ("last\n", 0)
+
+
+def test_a_job_of_several_containers(server, gate):
+    """logs merges what all of them write; describe shows each, and the attempts with the one that decided."""
+    waiting = gate()
+    definition = define_task(
+        server, "several",
+        container("echo one $AWS_BATCH_JOB_ATTEMPT; exec sleep 300", name="side", essential=False),
+        container(f"{waiting.wait}; echo two; exit $((6 - AWS_BATCH_JOB_ATTEMPT))", name="main"),
+        retryStrategy={"attempts": 2},
+    )
+    job_id = submit_plain(server, definition)
+    for attempt in ("1", "2"):
+        wait_for(
+            lambda: server.cli("logs", job_id, "--attempt", attempt).stdout,
+            lambda text: text == f"side | one {attempt}\n",
+        )
+        waiting.open()
+    server.fail(job_id)
+    assert said(server.cli("logs", job_id)) == "side | one 2\nmain | two\n"
+    assert said(server.cli("logs", job_id, "--attempt", "1")) == "side | one 1\nmain | two\n"
+    assert said(server.cli("logs", job_id, "--container", "main")) == "two\n"
+    assert said(server.cli("logs", job_id, "-f")) == "side | one 2\nmain | two\n"
+    unknown = server.cli("logs", job_id, "--container", "nobody")
+    assert unknown.returncode == 1 and "it has side, main" in unknown.stderr
+
+    text = said(server.cli("describe", job_id))
+    assert "exit code 4" in text
+    assert [row[:5] for row in rows(text, "CONTAINER")] == [
+        ["side", "no", "143", "host", "sh"], ["main", "yes", "4", "host", "sh"]
+    ]
+    assert [row[4] for row in rows(text, "ATTEMPT")] == ["5", "4"]
+
+
+def test_following_several_containers(server, gate):
+    """logs -f shows all that is written, whoever writes it, over all attempts, and ends with the job."""
+    side, main = gate(), gate()
+    definition = define_task(
+        server, "followed",
+        container(f"echo near; {side.wait}; echo far; exec sleep 300", name="side", essential=False),
+        container(f"{main.wait}; echo end; test $AWS_BATCH_JOB_ATTEMPT = 2", name="main"),
+        retryStrategy={"attempts": 2},
+    )
+    job_id = submit_plain(server, definition)
+    following = subprocess.Popen(
+        [binary(), "logs", "--data-dir", server.data_dir, job_id, "-f"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=server.environment,
+    )
+    for _ in range(2):
+        assert following.stdout.readline() == "side | near\n"
+        side.open()
+        assert following.stdout.readline() == "side | far\n"
+        main.open()
+        assert following.stdout.readline() == "main | end\n"
+    output, errors = following.communicate(timeout=20)
+    assert (output, errors, following.returncode) == ("", "attempt 2\n", 0)
+
+
+def test_a_multi_node_job(server, gate):
+    """logs shows the main node's output, or one node's; describe and jobs show the nodes."""
+    waiting = gate()
+    nodes = [
+        {"targetNodes": "0", "container": container("echo worker; exec sleep 300")},
+        {"targetNodes": "1", "container": container(f"echo main; {waiting.wait}; exit 7")},
+    ]
+    server.batch.register_job_definition(
+        jobDefinitionName="gang", type="multinode",
+        nodeProperties={"numNodes": 2, "mainNode": 1, "nodeRangeProperties": nodes},
+    )
+    job_id = submit_plain(server, "gang")
+    wait_for(lambda: server.cli("logs", f"{job_id}#0").stdout, lambda text: text == "worker\n")
+    assert said(server.cli("logs", "gang#0")) == "worker\n"
+    assert said(server.cli("logs", f"{job_id[:8]}#1")) == "main\n"
+    assert said(server.cli("logs", "gang")) == "main\n"
+    running = rows(said(server.cli("describe", "gang")), "NODE")
+    assert [[word for word in row if word in ("0", "1", "(main)", "RUNNING")] for row in running] == [
+        ["0", "RUNNING"], ["1", "(main)", "RUNNING"]
+    ]
+    assert "2 nodes" in said(server.cli("jobs", "--name", "gang"))
+
+    waiting.open()
+    server.fail(job_id)
+    assert said(server.cli("logs", job_id, "-f")) == "main\n"
+    text = said(server.cli("describe", job_id))
+    assert "exit code 7" in text
+    worker, main = rows(text, "NODE")
+    assert (worker[1], worker[3], main[2], main[4]) == ("FAILED", "143", "FAILED", "7")
+    assert [row[4] for row in rows(text, "ATTEMPT")] == ["7"]
+    unknown = server.cli("logs", f"{job_id}#2")
+    assert unknown.returncode == 1 and "there is no job" in unknown.stderr
+
+
+def test_a_pod(server):
+    """The containers of a pod, those of its initialisation among them."""
+    server.batch.create_compute_environment(
+        computeEnvironmentName="pods", type="MANAGED",
+        eksConfiguration={"eksClusterArn": f"arn:aws:eks:{REGION}:{ACCOUNT}:cluster/c", "kubernetesNamespace": "batch"},
+        computeResources={
+            "type": "EC2", "allocationStrategy": "BEST_FIT_PROGRESSIVE", "minvCpus": 0, "maxvCpus": 8,
+            "instanceTypes": ["m5"], "subnets": ["subnet-1"], "securityGroupIds": ["sg-1"], "instanceRole": "role",
+        },
+    )
+    server.settled_environment("pods")
+    queue = server.create_queue("pods", computeEnvironmentOrder=[{"order": 1, "computeEnvironment": "pods"}])
+
+    def one(script, **members):
+        resources = {"limits": {"cpu": "1", "memory": "64Mi"}}
+        return {"image": "host", "command": ["sh", "-c"], "args": [script], "resources": resources} | members
+
+    pod = {"containers": [one("echo baked; exit 4")], "initContainers": [one("echo mixed", name="setup")]}
+    server.unchecked.register_job_definition(
+        jobDefinitionName="oven", type="container", eksProperties={"podProperties": pod}
+    )
+    job_id = submit_plain(server, "oven", queue)
+    server.fail(job_id)
+    assert said(server.cli("logs", job_id)) == "setup   | mixed\nDefault | baked\n"
+    assert said(server.cli("logs", job_id, "--container", "Default", "--attempt", "1")) == "baked\n"
+    text = said(server.cli("describe", job_id))
+    assert "exit code 4" in text
+    assert [row[:3] for row in rows(text, "CONTAINER")] == [["setup", "yes", "0"], ["Default", "no", "4"]]
+    assert [row[4] for row in rows(text, "ATTEMPT")] == ["4"]
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_submit_several_containers(server, tmp_path, code):
+    """--wait: the essential container decides; what it wrote is shown if it failed."""
+    definition = define_task(
+        server, "deciding",
+        container("exit 9", name="side", essential=False), container(f"echo last words; exit {code}", name="main"),
+    )
+    path = tmp_path / "jobs.yaml"
+    path.write_text(f"queue: default\njobs:\n  - {{name: deciding, jobDefinition: {definition}}}\n")
+    done = server.cli("submit", "-f", path, "--wait")
+    assert (done.returncode != 0) == (code != 0), done
+    assert ("exit code 3\n    last words\n" in done.stderr) == (code != 0), done.stderr
 
 
 def test_describe_cancel_terminate(server, gate):

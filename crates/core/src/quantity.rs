@@ -34,11 +34,11 @@ impl Resources {
         }
     }
 
-    /// Adds `request` to what is in use.
+    /// Adds `request` to what is in use. A sum that is too large for its type stays at the most: no machine covers that.
     pub fn reserve(&mut self, request: &Resources) {
-        self.milli_vcpus += request.milli_vcpus;
-        self.memory_mib += request.memory_mib;
-        self.gpus += request.gpus;
+        self.milli_vcpus = self.milli_vcpus.saturating_add(request.milli_vcpus);
+        self.memory_mib = self.memory_mib.saturating_add(request.memory_mib);
+        self.gpus = self.gpus.saturating_add(request.gpus);
     }
 
     /// Takes `request` back from what is in use.

@@ -94,6 +94,8 @@ pub struct State {
     pub(crate) in_use: BTreeMap<Arn, Resources>,
     /// Addresses of nodes that have a place.
     pub(crate) addresses: BTreeSet<Ipv4Addr>,
+    /// Where the search for the next address begins.
+    pub(crate) next_address: u32,
     /// How many of each consumable resource placed jobs hold, whatever its kind, and whether it still exists.
     pub(crate) consumables_held: BTreeMap<Arn, u128>,
     /// Jobs that need a consumable resource, by order of submission.

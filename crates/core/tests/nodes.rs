@@ -2,8 +2,9 @@
 
 mod common;
 
+use fornada_core::attempt::{AttemptReport, Observation, Outcome};
 use fornada_core::container::{ContainerOverrides, ContainerTemplate};
-use fornada_core::id::JobId;
+use fornada_core::id::{AttemptId, JobId};
 use fornada_core::job::JobStatus::{Failed, Pending, Runnable, Running, Starting, Succeeded};
 use fornada_core::job::workload::{NodeOverrides, Overrides, RangeOverrides};
 use fornada_core::job::{JobStatus, stop::TIMED_OUT};
@@ -11,9 +12,10 @@ use fornada_core::refusal::Refusal;
 use fornada_core::resource::consumable_resource::Consumable;
 use fornada_core::resource::job_definition::JobDefinition;
 use fornada_core::task::{NodeRange, TaskTemplate};
+use fornada_core::time::Timestamp;
 
 use common::build::{Submit, consumable_arn, container, multinode, tags};
-use common::{Lost, World, job, scope};
+use common::{Lost, World, environment, job, scope};
 
 const MAIN: u32 = 1;
 
@@ -270,4 +272,71 @@ fn ranges_and_overrides() {
     for (submit, want) in refusals {
         assert_eq!(world.try_submit(submit).expect_err("it is refused"), want);
     }
+}
+
+#[test]
+fn no_other_node_starts_once_the_job_is_to_end() {
+    let mut world = world();
+    let gang = world.submit(nodes().attempts(2));
+    world.terminate(gang, "enough");
+    world.start(node(gang, MAIN));
+    assert_eq!(world.machine.all_live(), [node(gang, MAIN)], "its start was under way");
+    world.exit(node(gang, MAIN), 143);
+    assert_eq!((statuses(&world, gang), world.reason(gang)), ((Failed, vec![Failed; 4]), "enough".into()));
+}
+
+#[test]
+fn a_node_that_was_never_told_to_start_does_not_end() {
+    let mut world = world();
+    let gang = world.submit(nodes());
+    let attempt = AttemptId { job: node(gang, 2), number: 1 };
+    let at = Timestamp(world.now);
+    let outcome = Outcome { exit_code: Some(0), ..Outcome::without_process(None) };
+    let report = AttemptReport { attempt, started_at: Some(at), ended: Some((at, outcome)) };
+    world.turn(|turn| turn.observe(Observation::Exited(report)));
+    assert_eq!(world.status(node(gang, 2)), Runnable);
+}
+
+#[test]
+fn addresses_are_not_used_again_while_somebody_may_know_them() {
+    let mut world = world();
+    let (first, second) = (world.submit(nodes()), world.submit(job("six").vcpus(6)));
+    world.start(node(first, MAIN));
+    let known = world.machine.launched(node(first, MAIN)).address;
+    world.terminate(second, "room");
+    let third = world.submit(nodes());
+    world.exit(node(first, MAIN), 0);
+    let placed = (0..4).map(|n| world.find(node(third, n)).placement.expect("there is room").address);
+    assert!(placed.into_iter().all(|address| address != known));
+}
+
+#[test]
+fn demands_that_no_number_holds_fit_nowhere() {
+    let mut world = world();
+    let mut template = multinode(4, 0);
+    let range = &mut template.nodes.as_mut().expect("it has").ranges[0];
+    range.task.containers[0].requirements.gpus = Some(1 << 31);
+    register(&mut world, "gpus", template);
+    let gang = world.submit(job("gpus").definition("gpus"));
+    assert_eq!(world.status(gang), Runnable);
+    assert!(world.reason(gang).starts_with("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT"));
+}
+
+#[test]
+fn nodes_of_different_sizes_find_machines_of_different_sizes() {
+    let mut world = World::new(4);
+    world.update_environment(environment("ce").max_vcpus(100)).expect("it exists");
+    let mut host = world.machine.host.clone();
+    (host.instance_id, host.capacity.milli_vcpus) = ("i-00000000000000002".into(), 3000);
+    world.turn(|turn| turn.observe(Observation::Connected(host, Vec::new())));
+    let mut template = multinode(2, 0);
+    let ranges = &mut template.nodes.as_mut().expect("it has").ranges;
+    let large = NodeRange { target: "1:".into(), first: 1, ..ranges[0].clone() };
+    ranges.push(large);
+    for (range, milli_vcpus) in ranges.iter_mut().zip([3000, 4000]) {
+        range.task.containers[0].requirements.milli_vcpus = Some(milli_vcpus);
+    }
+    register(&mut world, "sizes", template);
+    let gang = world.submit(job("sizes").definition("sizes"));
+    assert_eq!(world.status(gang), Starting, "{}", world.reason(gang));
 }

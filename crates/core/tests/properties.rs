@@ -45,6 +45,8 @@ enum Step {
     Disconnect,
     Connect,
     RestartMachine,
+    /// The machine does not start what it was asked to start.
+    Refuse(u16),
     /// The start of an attempt that is over is reported again.
     Repeat(u16),
 }
@@ -114,6 +116,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Disconnect),
         3 => Just(Step::Connect),
         1 => Just(Step::RestartMachine),
+        1 => any::<u16>().prop_map(Step::Refuse),
         1 => any::<u16>().prop_map(Step::Repeat),
     ]
 }
@@ -230,6 +233,11 @@ fn apply(world: &mut World, step: Step) {
         Step::Disconnect => world.disconnect(),
         Step::Connect => world.connect(),
         Step::RestartMachine => world.restart_machine(),
+        Step::Refuse(live) => {
+            if let Some(id) = pick_live(world, live).filter(|&id| world.find(id).started_at.is_none()) {
+                world.refuse(id);
+            }
+        }
         Step::Repeat(n) => repeat(world, n),
     }
 }

@@ -2,10 +2,11 @@
 
 mod common;
 
-use fornada_core::id::{JobId, Uuid};
+use fornada_core::attempt::Observation;
+use fornada_core::id::{AttemptId, JobId, Uuid};
 use fornada_core::job::JobStatus::{self, Failed, Pending, Runnable, Running, Starting, Succeeded};
 
-use common::{Lost, World, job};
+use common::{Lost, World, environment, job, queue};
 
 /// A world with a job in `status`, and what the machine has been asked so far looked at.
 fn with_job_in(status: JobStatus) -> (World, JobId) {
@@ -151,4 +152,29 @@ fn a_job_that_is_cancelled_lets_those_behind_it_pass() {
     assert_eq!(world.status(small), Runnable);
     world.terminate(array, "in the way");
     assert_eq!(world.status(small), Starting);
+}
+
+#[test]
+fn a_refused_start_ends_what_was_to_end() {
+    let mut world = World::new(8);
+    world.create_environment(environment("other").max_vcpus(8)).expect("a new name");
+    let refuse = |world: &mut World, job| {
+        world.disconnect();
+        world.turn(|turn| turn.observe(Observation::Refused(AttemptId { job, number: 1 })));
+    };
+    let cancelled = world.submit(job("cancelled"));
+    world.cancel(cancelled, "no more");
+    refuse(&mut world, cancelled);
+    assert_eq!(world.status(cancelled), Failed, "it does not wait for another start");
+
+    world.connect();
+    let waits = world.submit(job("waits"));
+    world.update_queue(queue("q").environments(["other"])).expect("it exists");
+    world.update_environment(environment("ce").max_vcpus(8).disabled()).expect("it exists");
+    let arn = world.environment("ce").expect("it exists").arn.clone();
+    world.turn(|turn| turn.delete_compute_environment(&arn)).expect("nobody uses it");
+    world.advance(1000);
+    refuse(&mut world, waits);
+    world.advance(1000);
+    assert_eq!((world.status(waits), world.environment("ce")), (Runnable, None));
 }

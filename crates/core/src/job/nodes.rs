@@ -132,7 +132,11 @@ impl Turn<'_> {
 
     /// The main node runs: so may the others.
     pub(crate) fn start_other_nodes(&mut self, id: JobId) {
-        if self.state.status_of(self.main_of(id.job)) != Some(JobStatus::Running) {
+        let runs = |(_, main): &(Arc<Job>, Arc<Execution>)| {
+            let is_stopping = main.placement.as_ref().is_none_or(|placement| placement.stopping.is_some());
+            main.status == JobStatus::Running && !is_stopping
+        };
+        if id != self.main_of(id.job) || !self.state.find(id).as_ref().is_some_and(runs) {
             return;
         }
         for other in self.nodes_that(id.job, is_held) {
@@ -200,11 +204,10 @@ impl Turn<'_> {
             return;
         }
         let (record, execution) = self.state.find(main).expect("the main node of a job exists");
-        let stopped_at = execution.attempts.last().map(|attempt| attempt.stopped_at);
         if execution.status == JobStatus::Succeeded || execution.status == JobStatus::Failed {
             let transition =
                 if execution.status == JobStatus::Succeeded { Transition::Succeed } else { Transition::Fail };
-            self.execution_mut(parent, |whole| whole.stopped_at = stopped_at);
+            self.execution_mut(parent, |whole| whole.stopped_at = execution.stopped_at);
             return self.transition(parent, transition, execution.status_reason.clone());
         }
         // A node's end is that of its attempt: another attempt of the job is another life for each node.
@@ -266,6 +269,7 @@ impl Turn<'_> {
             unreachable!("only a node with a place gives it back");
         };
         self.state.release(&placement, attempt);
+        self.settle_if_deleting(&placement.compute_environment);
         *placement
     }
 

@@ -152,6 +152,9 @@ impl Turn<'_> {
         let AttemptReport { attempt, started_at, ended } = report;
         let Some((stopped_at, outcome)) = ended else { return };
         self.act(Action::Forget(attempt));
+        if self.is_held(attempt) {
+            return; // it was never told to start
+        }
         if let Some(at) = started_at {
             self.attempt_started(attempt, at); // its own report may have been lost
         }
@@ -165,7 +168,9 @@ impl Turn<'_> {
         let placement = execution.placement.as_deref().expect("a current attempt is placed");
         let is_led =
             job.nodes.as_ref().is_some_and(|nodes| attempt.job.member != Member::Node(nodes.main_node));
-        if execution.status != JobStatus::Starting || placement.stopping.is_some() || is_led {
+        let is_cancelled = execution.is_cancelled || job.execution.is_cancelled;
+        let is_over = execution.status != JobStatus::Starting || placement.stopping.is_some() || is_cancelled;
+        if is_over || is_led {
             let outcome = Outcome::without_process(None);
             return self.end_attempt(attempt, self.now, FAILED_TO_START.into(), outcome);
         }
@@ -173,6 +178,7 @@ impl Turn<'_> {
             return self.gang_refused(job.id);
         }
         self.state.release(placement, attempt);
+        self.settle_if_deleting(&placement.compute_environment);
         self.refund_consumables(job.held_consumables(attempt.job.member));
         self.execution_mut(attempt.job, |execution| execution.placement = None);
         self.transition(attempt.job, Transition::Retry, None);
@@ -203,17 +209,9 @@ impl Turn<'_> {
         {
             self.state.clear_timer(started_at.plus_seconds(seconds), Timer::AttemptTimeout(attempt));
         }
-        if self
-            .state
-            .compute_environments
-            .get(&placement.compute_environment)
-            .is_some_and(|ce| !ce.status.is_settled())
-        {
-            self.settle_soon(&placement.compute_environment);
-        }
+        self.settle_if_deleting(&placement.compute_environment);
         let stopped_at = stopped_at.clamp(execution.started_at.unwrap_or(execution.created_at), self.now);
-        let (transition, reason) =
-            verdict(&job, &execution, attempt.number, &status_reason, stopped_at, &outcome);
+        let (transition, reason) = verdict(&job, &execution, attempt, &status_reason, stopped_at, &outcome);
         let ended = Attempt {
             task_id: placement.task_id,
             compute_environment: placement.compute_environment.clone(),
@@ -251,15 +249,15 @@ impl Turn<'_> {
 fn verdict(
     job: &Job,
     execution: &Execution,
-    number: u32,
+    attempt: AttemptId,
     status_reason: &Text,
     stopped_at: Timestamp,
     outcome: &Outcome,
 ) -> (Transition, Option<Text>) {
     match execution.placement.as_ref().and_then(|placement| placement.stopping.as_ref()) {
         Some(StopCause::Terminated(reason)) => return (Transition::Fail, Some(reason.clone())),
-        // It may have ended in time while the server was away to see it.
-        Some(StopCause::TimedOut) if ran_for(execution, stopped_at) >= job.timeout_seconds => {
+        // It may have ended in time while the server was away to see it. Nodes end with the time of the main node.
+        Some(StopCause::TimedOut) if ran_for(execution, stopped_at) >= job.timeout_of(attempt.job.member) => {
             return (Transition::Fail, Some(TIMED_OUT.into()));
         }
         Some(StopCause::TimedOut | StopCause::MainNodeEnded) | None => {}
@@ -268,7 +266,7 @@ fn verdict(
         return (Transition::Succeed, Some(status_reason.clone()));
     }
     let failure = Failure { status_reason, reason: outcome.reason.as_deref(), exit_code: outcome.exit_code };
-    match retry::decide(job.retry.as_deref().unwrap_or(&Default::default()), number, failure) {
+    match retry::decide(job.retry.as_deref().unwrap_or(&Default::default()), attempt.number, failure) {
         // A job whose cancellation was accepted while it ran is not tried again.
         RetryAction::Retry if !execution.is_cancelled && !job.execution.is_cancelled => {
             (Transition::Retry, None)

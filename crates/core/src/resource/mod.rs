@@ -77,7 +77,8 @@ impl Turn<'_> {
         let queue = state.job_queues.get(arn).map(|queue| queue.status);
         let environment = state.service_environments.get(arn).map(|environment| environment.status);
         let share = state.quota_shares.get(arn).map(|share| share.status);
-        if queue.or(environment).or(share) == Some(Status::Deleting) {
+        let compute = state.compute_environments.get(arn).map(|ce| ce.status);
+        if queue.or(environment).or(share).or(compute) == Some(Status::Deleting) {
             self.settle_soon(arn);
         }
     }

@@ -58,26 +58,39 @@ pub(super) fn place(state: &State, queue: &Arn, job: Uuid) -> Fit {
         return Fit::Never(MAX_VCPUS_TOO_LOW);
     }
     // With no machine connected there is nothing to measure the job against.
-    let all = || connected().map(|instance| (&instance.record.instance_id, instance.record.capacity));
-    if all().next().is_some() && pack(job, all()).is_none() {
+    if connected().next().is_some() && never_fits(job, connected().map(|instance| instance.record.capacity)) {
         return Fit::Never(REQUIREMENT_TOO_HIGH);
     }
     Fit::Later
 }
 
-/// Puts each node (or the one attempt) on the first instance with room for it; `None` when one finds none.
+/// Puts each node (or the one attempt) on an instance with room for it, the largest first; `None` when one finds none.
 fn pack<'a>(job: &Job, room: impl Iterator<Item = (&'a Text, Resources)>) -> Option<Vec<Text>> {
     let Some(nodes) = &job.nodes else {
         let mut room = room.filter(|(_, free)| free.covers(&job.resources));
         return room.next().map(|(id, _)| vec![id.clone()]);
     };
     let mut room: Vec<(&Text, Resources)> = room.collect();
-    let put = |need: Resources| {
-        let (id, free) = room.iter_mut().find(|(_, free)| free.covers(&need))?;
-        *free = free.saturating_sub(&need);
-        Some((*id).clone())
-    };
-    nodes.needs().into_iter().map(put).collect()
+    let needs = nodes.needs();
+    let mut order: Vec<usize> = (0..needs.len()).collect();
+    order.sort_by_key(|&node| std::cmp::Reverse(needs[node]));
+    let mut places = vec![Text::default(); needs.len()];
+    for node in order {
+        let (id, free) = room.iter_mut().find(|(_, free)| free.covers(&needs[node]))?;
+        *free = free.saturating_sub(&needs[node]);
+        places[node] = (*id).clone();
+    }
+    Some(places)
+}
+
+/// Whether some part of the job is larger than any machine, or all of it than all of them.
+fn never_fits(job: &Job, machines: impl Iterator<Item = Resources>) -> bool {
+    let machines: Vec<Resources> = machines.collect();
+    let needs = job.nodes.as_ref().map_or_else(|| vec![job.resources], |nodes| nodes.needs());
+    let mut all = Resources::default();
+    machines.iter().for_each(|machine| all.reserve(machine));
+    let fits_somewhere = |need: &Resources| machines.iter().any(|machine| machine.covers(need));
+    !needs.iter().all(fits_somewhere) || !all.covers(&job.resources)
 }
 
 /// Thousandths of a vCPU that an environment may use.

@@ -106,18 +106,21 @@ impl Turn<'_> {
         self.spend_consumables(job.held_consumables(id.member));
     }
 
-    /// Gives each node an address of its own on this machine's loopback network, where all of 127.0.0.0/8 is at home.
-    fn give_addresses(&self, placements: &mut [Placement]) {
+    /// Gives each node an address of its own on this machine's loopback network, where all of 127.0.0.0/8 is at home. One
+    /// that was given back is not used again soon: somebody may still know it.
+    fn give_addresses(&mut self, placements: &mut [Placement]) {
         const FIRST: u32 = 0x7f40_0001; // 127.64.0.1: far from what other software binds
-        let taken = self.state.addresses.iter().map(|&address| u32::from(address));
-        let mut taken = taken.peekable();
-        let mut next = FIRST;
+        const LAST: u32 = 0x7fff_fffe;
         for placement in placements {
-            while let Some(address) = taken.next_if(|&address| address <= next) {
-                next += u32::from(address == next);
+            loop {
+                let next = self.state.next_address.clamp(FIRST, LAST);
+                self.state.next_address = if next == LAST { FIRST } else { next + 1 };
+                let address = next.into();
+                if !self.state.addresses.contains(&address) {
+                    placement.address = Some(address);
+                    break;
+                }
             }
-            placement.address = Some(next.into());
-            next += 1;
         }
     }
 

@@ -107,6 +107,7 @@ impl Turn<'_> {
             return self.end_service_attempt(attempt, self.now, INTERNAL_ERROR, false);
         }
         self.state.vacate_service(&job, placement, attempt);
+        self.settle_if_deleting(&placement.environment);
         let record = self.service_job_mut(job.id);
         (record.placement, record.scheduled_at) = (None, None);
         self.service_transition(job.id, ServiceTransition::Retry, None);

@@ -97,6 +97,14 @@ impl Machine {
         report.clone()
     }
 
+    /// As if it had never been asked to start the live attempt of a job.
+    pub fn refuse(&mut self, id: JobId) -> AttemptId {
+        let attempt = self.live(id).expect("an attempt is there");
+        self.attempts.remove(&attempt);
+        self.stopping.remove(&attempt);
+        attempt
+    }
+
     pub fn restart(&mut self) {
         self.attempts.clear();
         self.host.incarnation.0 += 1;

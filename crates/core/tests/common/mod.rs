@@ -321,6 +321,12 @@ impl World {
         self.report(Observation::Exited(report));
     }
 
+    /// The current attempt is not started and will not be.
+    pub fn refuse(&mut self, id: JobId) {
+        let attempt = self.machine.refuse(id);
+        self.report(Observation::Refused(attempt));
+    }
+
     fn report(&mut self, observation: Observation) {
         if self.machine.connected {
             self.turn(|turn| turn.observe(observation));

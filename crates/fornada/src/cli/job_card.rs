@@ -1,11 +1,10 @@
-//! A job as a card: one line a fact, then its attempts.
+//! A job as a card: one line a fact, then tables of what there are several of.
 
 use aws_sdk_batch::types::{ContainerDetail, JobDetail};
-use comfy_table::Cell;
 
 use super::progress::Counts;
 use super::shell_quote::command_line;
-use super::{duration, outcome, style, table};
+use super::{duration, job_tables, nodes, outcome, style};
 
 /// Facts in the order in which they are shown; a fact without a text is left out.
 #[derive(Default)]
@@ -34,8 +33,8 @@ impl Card {
     }
 }
 
-/// The card, with a line end after the last line.
-pub(crate) fn show(job: &JobDetail) -> String {
+/// The card, with a line end after the last line. The parent of nodes is shown with all its `nodes`.
+pub(crate) fn show(job: &JobDetail, nodes: &[JobDetail]) -> String {
     let mut card = Card::default();
     card.add("name", style::paint(style::BOLD, job.job_name().unwrap_or_default()));
     card.add("id", job.job_id().unwrap_or_default());
@@ -49,6 +48,13 @@ pub(crate) fn show(job: &JobDetail) -> String {
             Some(size) => card.add("array", format!("{size} jobs: {}", Counts::of([job]).text())),
             None => card.add("array index", array.index().map(|index| index.to_string()).unwrap_or_default()),
         }
+    }
+    if let Some(main) = job.node_properties().and_then(|nodes| nodes.main_node()) {
+        card.add("nodes", format!("{}: {}", nodes.len(), Counts::of(nodes).text()));
+        card.add("main node", main.to_string());
+    }
+    if let Some(node) = nodes::index(job) {
+        card.add("node", format!("{node}{}", if nodes::is_main(job) { " (main)" } else { "" }));
     }
     if let Some(container) = job.container() {
         add_container(&mut card, container);
@@ -64,7 +70,9 @@ pub(crate) fn show(job: &JobDetail) -> String {
     card.add_all("parameter", pairs(job.parameters()));
     card.add_all("tag", pairs(job.tags()));
     add_times(&mut card, job);
-    format!("{}{}", card.text(), attempts(job))
+    // The attempts of the parent are those of its main node, which says more about them.
+    let attempts = job_tables::attempts(nodes.iter().find(|node| nodes::is_main(node)).unwrap_or(job));
+    format!("{}{}{}{attempts}", card.text(), job_tables::nodes(nodes), job_tables::containers(job))
 }
 
 fn add_container(card: &mut Card, container: &ContainerDetail) {
@@ -106,32 +114,8 @@ fn add_times(card: &mut Card, job: &JobDetail) {
     }
 }
 
-/// The attempts that have ended, as a table under the card.
-fn attempts(job: &JobDetail) -> String {
-    if job.attempts().is_empty() {
-        return String::new();
-    }
-    let mut table = table::new(&["ATTEMPT", "STARTED", "TIME", "EXIT", "REASON"], 4);
-    for (index, attempt) in job.attempts().iter().enumerate() {
-        let container = attempt.container();
-        let exit_code = container.and_then(|container| container.exit_code());
-        let started = attempt.started_at().filter(|at| *at > 0);
-        let time =
-            started.zip(attempt.stopped_at()).map(|(started, stopped)| duration::short(stopped - started));
-        let container_reason = container.and_then(|container| container.reason());
-        table.add_row([
-            Cell::new(index + 1),
-            Cell::new(started.map(duration::local_time).unwrap_or_default()),
-            Cell::new(time.unwrap_or_default()),
-            Cell::new(exit_code.map(|code| code.to_string()).unwrap_or_default()),
-            Cell::new(outcome::why(attempt.status_reason(), container_reason, None)),
-        ]);
-    }
-    format!("\n{}", table::text(&table))
-}
-
 /// The name in an ARN, or a name as it is.
-fn last_part(arn: &str) -> &str {
+pub(crate) fn last_part(arn: &str) -> &str {
     arn.rsplit_once('/').map_or(arn, |(_, name)| name)
 }
 

@@ -94,7 +94,7 @@ fn show(jobs: &[Listed]) -> String {
             table::status_cell(&status),
             Cell::new(summary.created_at().map(|at| duration::short(now - at)).unwrap_or_default()),
             Cell::new(running_time(summary, now)),
-            Cell::new(summary.array_properties().map(array_column).unwrap_or_default()),
+            Cell::new(members_column(summary)),
             Cell::new(summary.job_name().unwrap_or_default()),
             Cell::new(reason_column(summary)),
         ];
@@ -116,6 +116,17 @@ fn running_time(job: &JobSummary, now: i64) -> String {
     let started = job.started_at().filter(|at| *at > 0);
     let stopped = job.stopped_at().filter(|at| *at > 0).unwrap_or(now);
     started.map(|started| duration::short(stopped - started)).unwrap_or_default()
+}
+
+/// What is known of an array's jobs, or how many nodes there are.
+fn members_column(job: &JobSummary) -> String {
+    let num_nodes = job.node_properties().and_then(|nodes| nodes.num_nodes());
+    match (job.array_properties(), num_nodes) {
+        (Some(array), _) => array_column(array),
+        (None, Some(1)) => "1 node".to_owned(),
+        (None, Some(num_nodes)) => format!("{num_nodes} nodes"),
+        (None, None) => String::new(),
+    }
 }
 
 /// How many of an array's jobs have ended: `7/64`, and how many of them failed.

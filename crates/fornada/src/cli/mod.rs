@@ -5,10 +5,12 @@
 
 pub(crate) mod api_error;
 pub(crate) mod args;
+mod attempt_log;
 pub(crate) mod capacity;
 pub(crate) mod completions;
 pub(crate) mod config;
 mod connect;
+mod containers;
 pub(crate) mod data_dir;
 mod describe;
 mod duration;
@@ -20,9 +22,11 @@ mod job_file;
 mod job_graph;
 mod job_list;
 mod job_ref;
+mod job_tables;
 mod jobs;
 mod log_stream;
 mod logs;
+mod nodes;
 mod outcome;
 mod poll;
 mod progress;

@@ -7,7 +7,7 @@ use aws_sdk_batch::types::{JobDetail, JobStatus};
 
 use super::connect::Clients;
 use super::log_stream::LogStream;
-use super::{api_error, note, poll, style};
+use super::{api_error, containers, nodes, note, poll, style};
 
 /// The reason of every attempt whose process ended by itself.
 const PROCESS_ENDED: &str = "Essential container in task exited";
@@ -36,11 +36,11 @@ pub(crate) fn why(
 
 /// Why this job is in its state.
 pub(crate) fn why_job(job: &JobDetail) -> String {
-    let container = job.container();
+    let container = containers::deciding(job);
     why(
         job.status_reason(),
-        container.and_then(|container| container.reason()),
-        container.and_then(|container| container.exit_code()),
+        container.as_ref().and_then(|container| container.reason),
+        container.as_ref().and_then(|container| container.exit_code),
     )
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn exit_code(job: &JobDetail) -> u8 {
     if job.status() == Some(&JobStatus::Succeeded) {
         return 0;
     }
-    let code = job.container().and_then(|container| container.exit_code());
+    let code = containers::deciding(job).and_then(|container| container.exit_code);
     code.and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0).unwrap_or(1)
 }
 
@@ -73,7 +73,7 @@ pub(crate) async fn report_failures(aws: &Clients, jobs: &[JobDetail]) -> Result
         // An array that was ended before its children began has no failed child to name.
         let shown = if children.is_empty() { std::slice::from_ref(job) } else { &children };
         for job in shown {
-            report_failure(aws, job).await?;
+            Box::pin(report_failure(aws, job)).await?;
         }
     }
     if unnamed > 0 {
@@ -86,7 +86,13 @@ async fn report_failure(aws: &Clients, job: &JobDetail) -> Result<()> {
     let name = job.job_name().unwrap_or_default();
     let id = job.job_id().unwrap_or_default();
     let mut text = format!("{name} {} {}", style::paint(style::DIM, id), verdict(job));
-    if let Some(stream) = LogStream::of(job, None) {
+    // The parent of nodes has no log; its main node has.
+    let main = match nodes::main_id(job) {
+        Some(main) => poll::describe_jobs(aws, &[main]).await?.into_iter().next(),
+        None => None,
+    };
+    let container = containers::deciding(main.as_ref().unwrap_or(job));
+    if let Some(stream) = container.as_ref().and_then(LogStream::of) {
         for event in stream.tail(aws, LOG_LINES_SHOWN).await? {
             let message = event.message().unwrap_or_default().trim_end_matches('\n');
             write!(text, "\n    {message}")?;

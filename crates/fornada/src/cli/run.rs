@@ -85,7 +85,7 @@ pub(crate) struct RunArgs {
 
 /// Submits the job, follows it and exits as it did.
 pub(crate) async fn run(args: RunArgs, aws: &Clients) -> Result<ExitCode> {
-    let format = LogFormat { timestamps: args.timestamps };
+    let format = LogFormat { timestamps: args.timestamps, ..LogFormat::default() };
     let (detach, array) = (args.detach, args.array);
     let id = submit(args, aws).await?;
     if detach {
@@ -160,7 +160,7 @@ fn name_of(command: &[String]) -> String {
 }
 
 async fn follow_single(aws: &Clients, id: &str, format: LogFormat) -> Result<ExitCode> {
-    let job = follow(aws, id, format).await?;
+    let job = follow(aws, id, None, format).await?;
     let code = outcome::exit_code(&job);
     // A plain exit code speaks for itself, as it does in a shell.
     if code != 0 && outcome::why_job(&job) != format!("exit code {code}") {
