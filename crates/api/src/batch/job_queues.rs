@@ -21,7 +21,7 @@ use fornada_model::batch as model;
 use super::names::is_name;
 use super::require::require;
 use super::selection::{Selection, owned};
-use super::{service_environments, tags};
+use super::{compute_environments, service_environments, tags};
 use crate::app::Call;
 use crate::error::WireError;
 
@@ -272,13 +272,23 @@ async fn queue_type(
     wanted: Option<model::JobQueueType>,
 ) -> Result<model::JobQueueType, WireError> {
     let arns = environments.to_vec();
-    let platforms = move |state: &State| -> Result<Vec<Platform>, Refusal> {
-        let platform = |arn: &Arn| state.compute_environments().get(arn).map(|ce| ce.platform);
-        let valid =
-            |arn: &Arn| platform(arn).ok_or_else(|| Refusal::EnvironmentNotValid { arn: arn.clone() });
+    let find = move |state: &State| -> Result<Vec<_>, Refusal> {
+        let find = |arn: &Arn| state.compute_environments().get(arn).cloned();
+        let valid = |arn: &Arn| find(arn).ok_or_else(|| Refusal::EnvironmentNotValid { arn: arn.clone() });
         arns.iter().map(valid).collect()
     };
-    common_type(&call.app.engine.read(platforms).await??, wanted)
+    let found = call.app.engine.read(find).await??;
+    let platforms: Vec<Platform> = found.iter().map(|ce| ce.platform).collect();
+    let r#type = common_type(&platforms, wanted)?;
+    let mut architectures = Vec::with_capacity(found.len());
+    for ce in &found {
+        architectures.extend(compute_environments::architecture(ce)?);
+    }
+    require(
+        architectures.iter().all(|one| architectures.first() == Some(one)),
+        "The compute environments of a job queue must have the same architecture.",
+    )?;
+    Ok(r#type)
 }
 
 fn common_type(

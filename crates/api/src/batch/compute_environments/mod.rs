@@ -5,6 +5,7 @@
 //!
 //! Source: AWS Batch API reference, the four operations.
 
+mod architecture;
 mod update;
 mod validate;
 
@@ -16,6 +17,8 @@ use fornada_core::resource::tags::Tags;
 use fornada_core::state::State;
 use fornada_core::text::Document;
 use fornada_model::batch as model;
+
+use architecture::Architecture;
 
 use super::names::is_name;
 use super::require::require;
@@ -148,6 +151,14 @@ fn specification(
     let document = Document::new(serde_json::to_string(detail).map_err(WireError::server)?);
     let max_vcpus = resources.and_then(|resources| u32::try_from(resources.max_vcpus).ok());
     Ok(Specification { arn, platform, enabled, max_vcpus, document })
+}
+
+/// The architecture of an environment's instances; `None` where it names no instance types.
+///
+/// # Errors
+/// A document that cannot be read.
+pub(super) fn architecture(ce: &ComputeEnvironment) -> Result<Option<Architecture>, WireError> {
+    stored(ce)?.compute_resources.as_ref().map_or(Ok(None), Architecture::of_all)
 }
 
 fn stored(ce: &ComputeEnvironment) -> Result<model::ComputeEnvironmentDetail, WireError> {

@@ -33,8 +33,14 @@ pub(super) fn merged(
         let resources = managed.ok_or_else(|| {
             WireError::invalid("computeResources can only be updated for MANAGED compute environments.")
         })?;
-        detail.compute_resources =
-            Some(merged_resources(resources, update, detail.eks_configuration.is_some())?);
+        let eks = detail.eks_configuration.is_some();
+        let unchanged = merged_resources(resources.clone(), model::ComputeResourceUpdate::default(), eks)?;
+        let new_image = update.update_to_latest_image_version == Some(true);
+        let merged = merged_resources(resources, update, eks)?;
+        if new_image || is_replacement(&unchanged, &merged) {
+            check_replaceable(&unchanged, detail.service_role.as_deref())?;
+        }
+        detail.compute_resources = Some(merged);
     }
     if let Some(role) = service_role.filter(|role| !role.is_empty()) {
         let linked = detail.service_role.as_deref().is_some_and(is_service_linked);
@@ -141,6 +147,37 @@ fn merged_resources(
     })
 }
 
+/// Whether an update changes more than how many instances there are, and so replaces them.
+fn is_replacement(existing: &model::ComputeResource, merged: &model::ComputeResource) -> bool {
+    let scaled = model::ComputeResource {
+        desired_vcpus: merged.desired_vcpus,
+        max_vcpus: merged.max_vcpus,
+        min_vcpus: merged.min_vcpus,
+        scaling_policy: merged.scaling_policy.clone(),
+        ..existing.clone()
+    };
+    scaled != *merged
+}
+
+/// Fargate and managed instances can always be replaced.
+///
+/// Source: AWS Batch User Guide, Updating a compute environment, infrastructure updates.
+fn check_replaceable(existing: &model::ComputeResource, role: Option<&str>) -> Result<(), WireError> {
+    if !matches!(existing.r#type, model::CRType::Ec2 | model::CRType::Spot) {
+        return Ok(());
+    }
+    require(
+        !matches!(existing.allocation_strategy, None | Some(model::CRAllocationStrategy::BestFit)),
+        "A compute environment with the allocation strategy BEST_FIT can only change its state, service role, vCPUs and \
+         scaling policy: create another one instead.",
+    )?;
+    require(
+        role.is_some_and(is_service_linked),
+        "Only a compute environment with the service-linked role can change more than its state, service role, vCPUs \
+         and scaling policy: create another one instead.",
+    )
+}
+
 /// Types that an environment can move between have the same.
 fn family(r#type: model::CRType) -> u8 {
     match r#type {
@@ -206,9 +243,16 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    const LINKED: &str = "arn:aws:iam::1:role/aws-service-role/batch.amazonaws.com/X";
+    const OWN: &str = "arn:aws:iam::1:role/own";
+
     fn merge(existing: Value, update: Value) -> Result<Value, String> {
+        merge_of(LINKED, existing, update)
+    }
+
+    fn merge_of(role: &str, existing: Value, update: Value) -> Result<Value, String> {
         let existing = json!({ "computeEnvironmentArn": "", "computeEnvironmentName": "", "type": "MANAGED",
-            "serviceRole": "arn:aws:iam::1:role/own", "computeResources": existing });
+            "serviceRole": role, "computeResources": existing });
         let mut request = update;
         request["computeEnvironment"] = json!("ce");
         let (existing, request) =
@@ -220,6 +264,7 @@ mod tests {
     #[test]
     fn given_members_replace_and_empty_ones_clear() {
         let ec2 = json!({ "type": "EC2", "maxvCpus": 8, "minvCpus": 0, "desiredvCpus": 2, "imageId": "ami-1",
+            "allocationStrategy": "BEST_FIT_PROGRESSIVE",
             "ec2KeyPair": "k", "securityGroupIds": ["sg"], "subnets": ["a"], "tags": { "a": "b" },
             "launchTemplate": { "launchTemplateId": "lt" }, "ec2Configuration": [{ "imageType": "ECS_AL2" }],
             "scalingPolicy": { "minScaleDownDelayMinutes": 20 } });
@@ -227,7 +272,7 @@ mod tests {
             "securityGroupIds": [], "launchTemplate": { "launchTemplateId": "" }, "ec2Configuration": [],
             "scalingPolicy": { "minScaleDownDelayMinutes": 0 }, "updateToLatestImageVersion": true });
         let detail = merge(ec2.clone(), json!({ "computeResources": update })).unwrap();
-        let want = json!({ "type": "SPOT", "maxvCpus": 16, "minvCpus": 0, "desiredvCpus": 2, "securityGroupIds": [],
+        let want = json!({ "type": "SPOT", "allocationStrategy": "BEST_FIT_PROGRESSIVE", "maxvCpus": 16, "minvCpus": 0, "desiredvCpus": 2, "securityGroupIds": [],
             "subnets": ["a"], "tags": { "a": "b" } });
         assert_eq!(detail["computeResources"], want);
         assert_eq!(merge(ec2.clone(), json!({ "state": "DISABLED" })).unwrap()["computeResources"], ec2);
@@ -254,16 +299,43 @@ mod tests {
                 "managedInstancesProvider is only applicable for ECS_MANAGED_INSTANCES.",
             ),
             (json!({ "eksConfiguration": {} }), "eksConfiguration is not applicable for ECS."),
-            (
-                json!({ "serviceRole": "arn:aws:iam::1:role/aws-service-role/batch.amazonaws.com/X" }),
-                "serviceRole cannot change between",
-            ),
+            (json!({ "serviceRole": OWN }), "serviceRole cannot change between"),
         ];
         for (update, want) in cases {
             let error =
                 merge(json!({ "type": "EC2", "maxvCpus": 8, "desiredvCpus": 2 }), update).unwrap_err();
             assert!(error.starts_with(want), "{error}");
         }
+    }
+
+    #[test]
+    fn instances_are_replaced_with_the_service_linked_role_and_another_strategy_than_best_fit() {
+        let outcome = |r#type: &str, strategy: Value, role: &str, update: &Value| {
+            let resources = json!({ "type": r#type, "maxvCpus": 8, "allocationStrategy": strategy });
+            merge_of(role, resources, json!({ "computeResources": update }))
+        };
+        let progressive = json!("BEST_FIT_PROGRESSIVE");
+        let replaces = [
+            json!({ "instanceTypes": ["m5"] }),
+            json!({ "allocationStrategy": "BEST_FIT_PROGRESSIVE_ORDERED" }),
+            json!({ "updateToLatestImageVersion": true }),
+        ];
+        for update in &replaces {
+            assert!(outcome("EC2", progressive.clone(), LINKED, update).is_ok(), "{update}");
+            assert!(outcome("FARGATE", Value::Null, OWN, update).is_ok(), "{update}");
+            for strategy in [json!("BEST_FIT"), Value::Null] {
+                let fault = outcome("EC2", strategy, LINKED, update).unwrap_err();
+                assert!(
+                    fault.starts_with("A compute environment with the allocation strategy BEST_FIT"),
+                    "{fault}"
+                );
+            }
+            let fault = outcome("SPOT", progressive.clone(), OWN, update).unwrap_err();
+            assert!(fault.starts_with("Only a compute environment with the service-linked role"), "{fault}");
+        }
+        let scales = json!({ "maxvCpus": 9, "minvCpus": 1, "desiredvCpus": 2, "updateToLatestImageVersion": false,
+            "scalingPolicy": { "minScaleDownDelayMinutes": 20 } });
+        assert!(outcome("EC2", Value::Null, OWN, &scales).is_ok());
     }
 
     #[test]

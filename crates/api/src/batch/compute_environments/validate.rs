@@ -10,6 +10,7 @@ use fornada_core::arn::Scope;
 use fornada_model::batch as model;
 
 use super::super::require::require;
+use super::architecture::Architecture;
 use super::update::is_unset;
 use crate::error::WireError;
 
@@ -130,7 +131,11 @@ fn check_capacity(resources: &model::ComputeResource) -> Result<(), WireError> {
 fn check_managed_instances(resources: &model::ComputeResource) -> Result<(), WireError> {
     let provider = resources.managed_instances_provider.is_some();
     if resources.r#type == model::CRType::EcsManagedInstances {
-        return require(provider, "managedInstancesProvider is required for ECS_MANAGED_INSTANCES.");
+        require(provider, "managedInstancesProvider is required for ECS_MANAGED_INSTANCES.")?;
+        return require(
+            resources.allocation_strategy.is_none(),
+            "allocationStrategy is not applicable for ECS_MANAGED_INSTANCES.",
+        );
     }
     require(!provider, "managedInstancesProvider is only applicable for ECS_MANAGED_INSTANCES.")?;
     require(resources.capacity_tags.is_none(), "capacityTags is only applicable for ECS_MANAGED_INSTANCES.")
@@ -152,6 +157,8 @@ fn check_instances(resources: &model::ComputeResource, eks: bool) -> Result<(), 
         resources.r#type != model::CRType::Spot || !best_fit || given(&resources.spot_iam_fleet_role),
         "compute resource spotIamFleetRole is required.",
     )?;
+    check_strategy(resources)?;
+    Architecture::of_all(resources)?;
     if let Some(template) = &resources.launch_template {
         check_launch_template(template, resources.instance_types.as_deref().unwrap_or_default())?;
     }
@@ -162,6 +169,25 @@ fn check_instances(resources: &model::ComputeResource, eks: bool) -> Result<(), 
         configurations.iter().all(|configuration| known.contains(&configuration.image_type.as_str())),
         "Invalid imageType in ComputeResources.ec2Configuration",
     )
+}
+
+/// Some strategies are for one type only.
+fn check_strategy(resources: &model::ComputeResource) -> Result<(), WireError> {
+    use model::CRAllocationStrategy as Strategy;
+    let Some(strategy) = resources.allocation_strategy else { return Ok(()) };
+    let only = match strategy {
+        Strategy::BestFit | Strategy::BestFitProgressive => return Ok(()),
+        Strategy::BestFitProgressiveOrdered => model::CRType::Ec2,
+        Strategy::SpotCapacityOptimized
+        | Strategy::SpotPriceCapacityOptimized
+        | Strategy::SpotCapacityOptimizedPrioritized => model::CRType::Spot,
+    };
+    if resources.r#type != only {
+        return Err(WireError::invalid(format!(
+            "allocationStrategy {strategy} is only applicable for {only}."
+        )));
+    }
+    Ok(())
 }
 
 fn check_launch_template(
@@ -354,6 +380,18 @@ mod tests {
             (json!({ "instanceTypes": [] }), "Resource instanceTypes are required."),
             (json!({ "securityGroupIds": [] }), "Security group ids are required."),
             (json!({ "type": "SPOT" }), "compute resource spotIamFleetRole is required."),
+            (
+                json!({ "allocationStrategy": "SPOT_CAPACITY_OPTIMIZED" }),
+                "allocationStrategy SPOT_CAPACITY_OPTIMIZED is only applicable for SPOT.",
+            ),
+            (
+                json!({ "type": "SPOT", "allocationStrategy": "BEST_FIT_PROGRESSIVE_ORDERED" }),
+                "allocationStrategy BEST_FIT_PROGRESSIVE_ORDERED is only applicable for EC2.",
+            ),
+            (
+                json!({ "instanceTypes": ["m6g", "m6i"] }),
+                "All instanceTypes must have the same architecture.",
+            ),
             (template(json!({})), selector),
             (template(json!({ "launchTemplateId": "a", "launchTemplateName": "b" })), selector),
             (template(json!({ "overrides": [{ "targetInstanceTypes": ["c5"] }] })), selector),
@@ -370,6 +408,13 @@ mod tests {
             (
                 json!({ "type": "ECS_MANAGED_INSTANCES" }),
                 "managedInstancesProvider is required for ECS_MANAGED_INSTANCES.",
+            ),
+            (
+                json!({ "type": "ECS_MANAGED_INSTANCES", "allocationStrategy": "BEST_FIT",
+                    "managedInstancesProvider": { "infrastructureRoleArn": "r", "instanceLaunchTemplate":
+                        { "ec2InstanceProfileArn": "p", "networkConfiguration":
+                            { "securityGroups": ["sg"], "subnets": ["s"] } } } }),
+                "allocationStrategy is not applicable for ECS_MANAGED_INSTANCES.",
             ),
         ];
         for (changes, want) in cases {

@@ -8,7 +8,7 @@ use fornada_core::time::Timestamp;
 use fornada_model::batch as model;
 
 use super::View;
-use super::run::Run;
+use super::run::{ContainerState, Run};
 
 /// `eksProperties`: what runs, and what the newest attempt says of each container.
 pub(super) fn pod(
@@ -28,7 +28,7 @@ pub(super) fn pod(
             image: Some(given.image),
             image_pull_policy: given.image_pull_policy,
             name: given.name,
-            reason: state.reason,
+            reason: reason(&state),
             resources: given.resources,
             security_context: given.security_context,
             volume_mounts: given.volume_mounts,
@@ -75,7 +75,7 @@ pub(super) fn attempt(
             model::EksAttemptContainerDetail {
                 exit_code: state.exit_code,
                 name: Some(template.name().to_owned()),
-                reason: state.reason,
+                reason: reason(&state),
                 ..Default::default()
             }
         };
@@ -92,4 +92,10 @@ pub(super) fn attempt(
         status_reason: Some(attempt.status_reason.clone().into()),
         stopped_at: Some(attempt.stopped_at.as_millis()),
     }
+}
+
+/// Why a container of a pod ended, in the kubelet's words unless more is known.
+fn reason(state: &ContainerState) -> Option<String> {
+    let of_exit = |code| if code == 0 { "Completed" } else { "Error" }.to_owned();
+    state.reason.clone().or_else(|| state.exit_code.map(of_exit))
 }

@@ -82,9 +82,11 @@ impl View {
     fn detail(&self) -> Result<model::JobDetail, WireError> {
         let View { id, job, execution, definition, .. } = self;
         let array_properties = job.array.as_ref().map(|array| match id.member {
-            Member::Index(index) => {
-                model::ArrayPropertiesDetail { index: i32::try_from(index).ok(), ..Default::default() }
-            }
+            Member::Index(index) => model::ArrayPropertiesDetail {
+                index: i32::try_from(index).ok(),
+                status_summary: Some(BTreeMap::new()),
+                ..Default::default()
+            },
             Member::Whole | Member::Node(_) => model::ArrayPropertiesDetail {
                 size: i32::try_from(array.size).ok(),
                 status_summary: self.children.as_ref().map(|(counts, _)| status_summary(counts)),
@@ -155,6 +157,7 @@ impl View {
             detail.attempts = Some(Vec::new());
         } else {
             detail.attempts = Some(attempts.map(|attempt| ecs::attempt(self, task, attempt)).collect());
+            detail.eks_attempts = Some(Vec::new());
         }
         if let (Member::Whole, Some(nodes), Some(given)) = (id.member, &job.nodes, registered) {
             detail.node_properties = Some(nodes::properties(job, definition, nodes, given)?);
