@@ -53,10 +53,8 @@ pub(crate) async fn run(
     };
     host.metadata.remove(launch.task_id);
     let (context, task) = (host.context.clone(), launch.task_id);
-    if !context.traces.removed_at_once(task) {
-        // Nobody waits for it: a job may leave many files behind.
-        tokio::task::spawn_blocking(move || context.traces.remove(&task.to_string()));
-    }
+    // Nobody waits for it: a job may leave many files behind, and the disk may be slow.
+    tokio::task::spawn_blocking(move || context.traces.remove(&task.to_string()));
     let _ = events.send(Event::Exited(report));
 }
 

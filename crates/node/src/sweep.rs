@@ -63,18 +63,13 @@ impl Traces {
         Ok(path)
     }
 
-    /// Removes the traces of an attempt if that is quick, because it left no files behind; otherwise it is still to be done.
-    pub(crate) fn removed_at_once(&self, task: TaskId) -> bool {
-        let task = task.to_string();
-        let is_gone = gone(fs::remove_dir(self.directory(&task))).is_ok();
-        is_gone && gone(fs::remove_file(self.notes.join(task))).is_ok()
-    }
-
     /// Removes the traces of an attempt. The note is the last: while it is there, a new node knows what to remove.
     pub(crate) fn remove(&self, task: &str) {
         let directory = self.directory(task);
-        if let Err(error) = gone(fs::remove_dir_all(&directory)) {
-            // It may have made some of it its own.
+        // A directory that was never made is as good as removed.
+        if let Err(error) = fs::remove_dir_all(&directory)
+            && error.kind() != io::ErrorKind::NotFound
+        {
             tracing::warn!(path = %directory.display(), %error, "cannot remove what a job left behind");
         }
         let _ = fs::remove_file(self.notes.join(task));
@@ -83,11 +78,6 @@ impl Traces {
     fn directory(&self, task: &str) -> PathBuf {
         self.temporary.join(format!("fornada-{task}"))
     }
-}
-
-/// Removed now or before.
-fn gone(removed: io::Result<()>) -> io::Result<()> {
-    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 fn make(directory: &Path) -> io::Result<()> {

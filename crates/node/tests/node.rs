@@ -78,7 +78,6 @@ async fn ends_are_reported_in_the_words_of_a_container_runtime() {
         reason.starts_with("CannotCreateContainerError: cannot make a working directory in /"),
         "{reason}"
     );
-    assert!(!directory.exists());
 }
 
 #[tokio::test]
@@ -125,15 +124,12 @@ async fn a_job_finds_the_world_it_expects() {
 #[tokio::test]
 async fn each_container_works_in_a_directory_of_its_own_that_goes_with_its_attempt() {
     let mut node = Node::start().await;
-    // An empty one is gone when the end is reported; files may take longer.
-    for (script, at_once) in [("", true), ("; mkdir -p d/e && touch .h d/e/f", false)] {
+    for script in ["", "; mkdir -p d/e && touch .h d/e/f"] {
         let job = sh(&format!("pwd; stat -c %a .; ls -A{script}"));
         let directory = harness::working_directory(job.task_id);
         assert_eq!(node.run(job).await.ended.unwrap().1.exit_code, Some(0));
         assert_eq!(node.lines(), [directory.to_str().unwrap(), "700"]);
-        let is_gone = || (!directory.exists()).then_some(());
-        assert!(!at_once || is_gone().is_some());
-        harness::eventually(Duration::from_secs(10), is_gone).await;
+        harness::eventually(Duration::from_secs(10), || (!directory.exists()).then_some(())).await;
     }
     let mut job = sh("pwd; ls -A; touch mine");
     job.containers.push(job.containers[0].clone());
