@@ -6,12 +6,20 @@ import itertools
 import pytest
 from botocore.exceptions import ClientError
 
+from conformance.exercised import EXERCISED
 from server import Gate, Server, binary
+
+EXERCISED.watch()  # before the test modules import what is watched
 
 
 def pytest_sessionstart(session):
     if not session.config.option.collectonly and not binary().exists():
         pytest.exit(f"{binary()} does not exist: build it, or set FORNADA_BIN", returncode=2)
+
+
+def pytest_collection_modifyitems(items):
+    """What the whole run has exercised is looked at last."""
+    items.sort(key=lambda item: item.path.stem == "test_coverage")
 
 
 @pytest.fixture(scope="module")
