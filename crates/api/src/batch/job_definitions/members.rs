@@ -50,13 +50,13 @@ impl Members<'_> {
     pub(super) fn check(&self, platform: model::PlatformCapability) -> Result<(), WireError> {
         let Members { linux_parameters, log_configuration, privileged, ulimits, user } = *self;
         user.map_or(Ok(()), check_user)?;
-        linux_parameters.map_or(Ok(()), check_swap)?;
         log_configuration.map_or(Ok(()), check_log)?;
         if platform == Fargate {
             require(ulimits.is_empty(), "ulimits is not applicable for Fargate.")?;
             require(privileged != Some(true), "privileged is not applicable for Fargate.")?;
             return linux_parameters.map_or(Ok(()), check_fargate_linux);
         }
+        linux_parameters.map_or(Ok(()), check_swap)?;
         match ulimits.iter().find(|ulimit| !ULIMITS.contains(&ulimit.name.as_str())) {
             None => Ok(()),
             Some(ulimit) => {
