@@ -206,8 +206,8 @@ fn a_pod() {
     world.ended(id, outcome(0, &[("setup", Some(0)), ("Default", Some(0))]));
     let ended = world.detail(id);
     let attempt = &ended["eksAttempts"][0];
-    assert_eq!(attempt["initContainers"], json!([{ "name": "setup", "exitCode": 0 }]));
-    assert_eq!(attempt["containers"], json!([{ "name": "Default", "exitCode": 0 }]));
+    assert_eq!(attempt["initContainers"], json!([{ "name": "setup", "exitCode": 0, "reason": "Completed" }]));
+    assert_eq!(attempt["containers"], json!([{ "name": "Default", "exitCode": 0, "reason": "Completed" }]));
     assert_eq!(
         (&attempt["podNamespace"], &attempt["eksClusterArn"]),
         (&json!("batch"), &json!("arn:cluster"))
