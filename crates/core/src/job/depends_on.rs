@@ -188,7 +188,7 @@ impl Turn<'_> {
         let plain = job.depends_on.iter().filter_map(|dependency| match *dependency {
             Dependency::Job(id) => Some(self.gate_of(id)),
             Dependency::AfterAny(id) => {
-                Some(self.gate_of(id)).map(|gate| if gate == Gate::Never { Gate::Open } else { gate })
+                Some(if self.gate_of(id) == Gate::Waits { Gate::Waits } else { Gate::Open })
             }
             Dependency::NToN(_) | Dependency::Sequential => None,
         });

@@ -268,8 +268,7 @@ impl Turn<'_> {
         let (Some(attempt), Some(placement)) = (attempt, placement) else {
             unreachable!("only a node with a place gives it back");
         };
-        self.state.release(&placement, attempt);
-        self.settle_if_deleting(&placement.compute_environment);
+        self.release(&placement, attempt);
         *placement
     }
 

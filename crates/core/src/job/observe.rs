@@ -10,7 +10,7 @@ use crate::attempt::{Action, AttemptReport, Host, Observation, Outcome};
 use crate::id::{AttemptId, JobId, Member};
 use crate::job::retry::{self, Failure, RetryAction};
 use crate::job::stop::TIMED_OUT;
-use crate::job::{Attempt, Execution, Job, JobStatus, StopCause, Transition};
+use crate::job::{Attempt, Execution, Job, JobStatus, Placement, StopCause, Transition};
 use crate::record::Key;
 use crate::state::{Instance, Timer};
 use crate::text::Text;
@@ -177,11 +177,16 @@ impl Turn<'_> {
         if job.nodes.is_some() {
             return self.gang_refused(job.id);
         }
-        self.state.release(placement, attempt);
-        self.settle_if_deleting(&placement.compute_environment);
+        self.release(placement, attempt);
         self.refund_consumables(job.held_consumables(attempt.job.member));
         self.execution_mut(attempt.job, |execution| execution.placement = None);
         self.transition(attempt.job, Transition::Retry, None);
+    }
+
+    /// Gives back what an attempt held; an environment that is being deleted may have waited for just that.
+    pub(crate) fn release(&mut self, placement: &Placement, attempt: AttemptId) {
+        self.state.release(placement, attempt);
+        self.settle_if_deleting(&placement.compute_environment);
     }
 
     fn host_lost(&mut self, attempt: AttemptId, instance_id: &Text) {
@@ -204,12 +209,11 @@ impl Turn<'_> {
     ) {
         let Some((job, execution)) = self.current(attempt) else { return };
         let placement = execution.placement.as_deref().expect("a current attempt is placed");
-        self.state.release(placement, attempt);
+        self.release(placement, attempt);
         if let (Some(started_at), Some(seconds)) = (execution.started_at, job.timeout_of(attempt.job.member))
         {
             self.state.clear_timer(started_at.plus_seconds(seconds), Timer::AttemptTimeout(attempt));
         }
-        self.settle_if_deleting(&placement.compute_environment);
         let stopped_at = stopped_at.clamp(execution.started_at.unwrap_or(execution.created_at), self.now);
         let (transition, reason) = verdict(&job, &execution, attempt, &status_reason, stopped_at, &outcome);
         let ended = Attempt {

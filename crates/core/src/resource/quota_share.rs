@@ -196,9 +196,7 @@ impl Turn<'_> {
             Status::Creating | Status::Updating => {
                 self.put_quota_share(QuotaShare { status: Status::Valid, ..(**share).clone() });
             }
-            Status::Deleting
-                if self.state.service_jobs.live_of(&share.queue, Some(share.name())).is_empty() =>
-            {
+            Status::Deleting if !self.state.service_jobs.is_live(&share.queue, share.name()) => {
                 self.remove_quota_share(arn);
             }
             Status::Deleting | Status::Valid | Status::Invalid => {}

@@ -63,6 +63,11 @@ impl ServiceJobs {
         self.backlogs.get(queue).map_or(0, |backlog| backlog.live.values().sum())
     }
 
+    /// Whether a lane of a queue has jobs that have not ended.
+    pub(crate) fn is_live(&self, queue: &str, lane: &str) -> bool {
+        self.backlogs.get(queue).is_some_and(|backlog| backlog.live.contains_key(lane))
+    }
+
     /// Jobs of a queue, or of one of its quota shares, that have not ended, by order of submission.
     pub(crate) fn live_of(&self, queue: &str, share: Option<&str>) -> Vec<Uuid> {
         let is_meant = |job: &&Arc<ServiceJob>| {
