@@ -10,6 +10,7 @@ use minicbor::{Decode, Encode};
 use crate::arn::Scope;
 use crate::container::ContainerDependency;
 use crate::id::{AttemptId, TaskId};
+use crate::instance::{Architecture, LaunchFailure};
 use crate::quantity::Resources;
 use crate::task::TaskKind;
 use crate::text::{Document, Text};
@@ -52,6 +53,10 @@ pub struct Launch {
     /// The node's own address, by which the others of a multi-node job reach it.
     #[n(10)]
     pub address: Option<Ipv4Addr>,
+    /// [`Host::instance_id`] of the machine that it is for.
+    #[n(11)]
+    #[cbor(default)]
+    pub instance_id: Text,
 }
 
 /// One container of a [`Launch`].
@@ -188,6 +193,9 @@ pub struct Host {
     /// What it has, or what the operator claims it has.
     #[n(2)]
     pub capacity: Resources,
+    /// `None` where it is not known: jobs of any architecture are placed there.
+    #[n(3)]
+    pub architecture: Option<Architecture>,
 }
 
 /// What a backend saw.
@@ -209,4 +217,17 @@ pub enum Observation {
     /// incarnation of it.
     #[n(4)]
     Refused(#[n(0)] AttemptId),
+    /// The instance of that id was not launched, and will not be.
+    #[n(5)]
+    LaunchFailed(#[n(0)] Text, #[n(1)] LaunchFailure),
+    /// The instance of that id will be taken back within two minutes.
+    #[n(6)]
+    Interrupted(#[n(0)] Text),
+    /// The instance of that id is gone, and with it all that ran there: asked for, or not.
+    #[n(7)]
+    Terminated(#[n(0)] Text),
+    /// These are all the instances that the provisioner has launched, or is launching, for environments that scale. Sent on
+    /// each (re)connection.
+    #[n(8)]
+    Instances(#[n(0)] Vec<Text>),
 }

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`job`] | the life of a job: statuses, arrays, dependencies, retry, stop |
 //! | [`schedule`] | which job starts where, and as what |
+//! | [`scale`], [`instance`] | which instances there are, and which ones an environment launches and terminates |
 //! | [`service_job`] | service jobs: the same for training jobs |
 //! | [`resource`] | compute environments, job queues, job definitions, scheduling policies, consumable resources, service
 //!   environments, quota shares, tags |
@@ -19,11 +20,13 @@ pub mod arn;
 pub mod attempt;
 pub mod container;
 pub mod id;
+pub mod instance;
 pub mod job;
 pub mod quantity;
 pub mod record;
 pub mod refusal;
 pub mod resource;
+pub mod scale;
 pub mod schedule;
 pub mod service_job;
 pub mod state;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::arn::Arn;
-use crate::attempt::Host;
+use crate::instance::Instance;
 use crate::job::{Execution, Job};
 use crate::resource::compute_environment::ComputeEnvironment;
 use crate::resource::consumable_resource::ConsumableResource;
@@ -35,7 +35,7 @@ pub enum Record {
     /// A child of an array or a node: the parent's id, its index, how far it has come.
     Child(Uuid, u32, Arc<Execution>),
     /// A machine that attempts were placed on.
-    Instance(Arc<Host>),
+    Instance(Arc<Instance>),
     /// A scheduling policy.
     SchedulingPolicy(Arc<SchedulingPolicy>),
     /// A consumable resource.

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::arn::Arn;
-use crate::attempt::Host;
 use crate::id::{AttemptId, JobId, Member};
+use crate::instance;
 use crate::job::array::{Array, StatusCounts};
 use crate::job::nodes::Gang;
 use crate::job::{Execution, Job, JobStatus, Placement};
@@ -44,7 +44,7 @@ pub enum Timer {
 /// A machine, and how much of it is taken.
 #[derive(Clone, Debug)]
 pub struct Instance {
-    pub(crate) record: Arc<Host>,
+    pub(crate) record: Arc<instance::Instance>,
     /// Connected: attempts can be placed on it.
     pub(crate) connected: bool,
     pub(crate) used: Resources,
@@ -67,6 +67,22 @@ pub struct Backlog {
     pub(crate) shares: BTreeMap<Text, Share>,
     /// When jobs last changed places.
     pub(crate) moved_at: Timestamp,
+}
+
+/// What an operator chooses of how decisions are made. Not stored: it is given at each start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Jobs may overtake one that has to wait, where they cannot delay it. Without, a queue is strictly in order.
+    pub backfill: bool,
+    /// Managed environments of EC2 instances launch and terminate instances of their own. Without, every environment draws
+    /// on the machines that are there by themselves.
+    pub scale: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings { backfill: true, scale: false }
+    }
 }
 
 /// The whole state. Changed only by a [`crate::turn::Turn`].
@@ -110,6 +126,7 @@ pub struct State {
     pub(crate) schedule_due: bool,
     /// The environments or machines changed: what could never fit may fit now.
     pub(crate) capacity_changed: bool,
+    pub(crate) settings: Settings,
 }
 
 impl State {
@@ -177,6 +194,13 @@ impl State {
         state.recover_jobs(children);
         state.recover_service_jobs();
         state
+    }
+
+    /// Takes the operator's choices.
+    pub fn configure(&mut self, settings: Settings) {
+        self.settings = settings;
+        self.schedule_due = true;
+        self.capacity_changed = true;
     }
 
     fn recover_jobs(&mut self, mut children: HashMap<Uuid, BTreeMap<u32, Arc<Execution>>>) {
@@ -543,7 +567,7 @@ impl State {
 }
 
 impl Instance {
-    pub(crate) fn new(record: Arc<Host>) -> Self {
+    pub(crate) fn new(record: Arc<instance::Instance>) -> Self {
         Instance { record, connected: false, used: Resources::default(), attempts: BTreeSet::new() }
     }
 }

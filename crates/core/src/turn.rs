@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::attempt::Action;
 use crate::id::{Fresh, JobId, Member};
+use crate::instance::Provision;
 use crate::job::depends_on::Ended;
 use crate::job::{Execution, Job, JobStatus, Transition};
 use crate::record::{Change, Key};
@@ -27,6 +28,8 @@ pub struct Decision {
     pub changes: Vec<Change>,
     /// What backends must do, once the changes are durable; in order.
     pub actions: Vec<Action>,
+    /// What a provisioner must do, once the changes are durable; in order.
+    pub provisions: Vec<Provision>,
 }
 
 /// A turn in progress.
@@ -41,6 +44,7 @@ pub struct Turn<'a> {
     pub(crate) ended: VecDeque<Ended>,
     touched: BTreeSet<Key>,
     actions: Vec<Action>,
+    provisions: Vec<Provision>,
 }
 
 impl<'a> Turn<'a> {
@@ -55,6 +59,7 @@ impl<'a> Turn<'a> {
             ended: VecDeque::new(),
             touched: BTreeSet::new(),
             actions: Vec::new(),
+            provisions: Vec::new(),
         }
     }
 
@@ -79,7 +84,7 @@ impl<'a> Turn<'a> {
             Some(record) => Change::Put(record),
             None => Change::Delete(key),
         });
-        Decision { changes: changes.collect(), actions: self.actions }
+        Decision { changes: changes.collect(), actions: self.actions, provisions: self.provisions }
     }
 
     /// Notes that a record changed.

@@ -11,11 +11,12 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use fornada_core::arn::Arn;
-use fornada_core::attempt::{ContainerOutcome, Host, Outcome, Usage};
+use fornada_core::attempt::{ContainerOutcome, Outcome, Usage};
 use fornada_core::container::{
     Condition, ContainerDependency, ContainerOverrides, ContainerTemplate, Requirements, Role,
 };
 use fornada_core::id::{JobId, Member, TaskId, Uuid};
+use fornada_core::instance::{Architecture, Instance, Managed, Market, Phase};
 use fornada_core::job::depends_on::Dependency;
 use fornada_core::job::nodes::{NodeGroup, Nodes};
 use fornada_core::job::retry::{EvaluateOnExit, RetryAction, RetryStrategy};
@@ -29,6 +30,7 @@ use fornada_core::resource::job_queue::JobQueue;
 use fornada_core::resource::quota_share::{QuotaShare, Sharing};
 use fornada_core::resource::scheduling_policy::{FairShare, Kind, SchedulingPolicy};
 use fornada_core::resource::service_environment::ServiceEnvironment;
+use fornada_core::scale::{AllocationStrategy, Scaling};
 use fornada_core::service_job::capacity::{CapacityLimit, Instances};
 use fornada_core::service_job::{
     ServiceAttempt, ServiceJob, ServiceJobStatus, ServicePlacement, TrainingJob,
@@ -146,8 +148,22 @@ fn compute_environment() {
         document: document(r#"{"type":"MANAGED"}"#),
         version: 300,
         created_at: Timestamp(1_700_000_000_000),
+        scaling: None,
     };
     check("compute_environment", &value);
+    let scaling = Scaling {
+        market: Market::Spot,
+        strategy: AllocationStrategy::SpotPriceCapacityOptimized,
+        instance_types: vec!["m6i.large".into(), "c7i".into(), "optimal".into()],
+        min_vcpus: 2,
+        desired_vcpus: 4,
+        bid_percentage: Some(60),
+        scale_down_delay_minutes: Some(20),
+        terminate_jobs_on_update: true,
+        job_execution_timeout_minutes: 45,
+        generation: 300,
+    };
+    check("compute_environment_scaling", &ComputeEnvironment { scaling: Some(Box::new(scaling)), ..value });
 }
 
 #[test]
@@ -363,12 +379,25 @@ fn child() {
 
 #[test]
 fn instance() {
-    let value = Host {
+    let value = Instance {
         instance_id: "i-0123456789abcdef0".into(),
         incarnation: TaskId(0x0123_4567_89ab_cdef << 64),
         capacity: Resources { milli_vcpus: 64_000, memory_mib: 1 << 20, gpus: 8 },
+        architecture: None,
+        managed: None,
     };
     check("instance", &value);
+    let managed = Managed {
+        compute_environment: scope().resolve("compute-environment", "ce"),
+        instance_type: "m6i.large".into(),
+        market: Market::Spot,
+        generation: 3,
+        phase: Phase::Draining(Some(Timestamp(1_700_000_000_123))),
+        requested_at: Timestamp(1_700_000_000_000),
+        ready_at: Some(Timestamp(1_700_000_000_100)),
+    };
+    let architecture = Some(Architecture::Arm64);
+    check("instance_managed", &Instance { architecture, managed: Some(Box::new(managed)), ..value });
 }
 
 fn limits() -> Vec<CapacityLimit> {

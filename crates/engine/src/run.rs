@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use fornada_core::attempt::Action;
+use fornada_core::instance::Provision;
 use fornada_core::record::Change;
-use fornada_core::state::State;
-use fornada_core::turn::Turn;
+use fornada_core::state::{Settings, State};
+use fornada_core::turn::{Decision, Turn};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info};
 
@@ -15,6 +16,7 @@ use crate::handle::{Handle, Input, Release};
 use crate::metrics::Metrics;
 use crate::port::backend::Backend;
 use crate::port::clock::Clock;
+use crate::port::provisioner::Provisioner;
 use crate::port::store::{self, Store};
 
 /// Inputs that may wait. More than a batch, so that the loop never idles under load; each is about a kilobyte.
@@ -32,10 +34,14 @@ pub struct Ports {
     pub store: Box<dyn Store>,
     /// Where attempts run.
     pub backend: Box<dyn Backend>,
+    /// Where instances come from, for environments that scale.
+    pub provisioner: Box<dyn Provisioner>,
     /// What time it is.
     pub clock: Box<dyn Clock>,
     /// 128 random bits, anew on each call.
     pub entropy: Box<dyn FnMut() -> u128 + Send>,
+    /// What the operator chose of how decisions are made.
+    pub settings: Settings,
 }
 
 /// Why the engine stopped by itself. Starting it again is the way back.
@@ -60,6 +66,7 @@ struct Batch {
     changes: Vec<Change>,
     releases: Vec<Release>,
     actions: Vec<Action>,
+    provisions: Vec<Provision>,
 }
 
 impl Engine {
@@ -73,7 +80,8 @@ impl Engine {
     pub fn start(mut ports: Ports) -> Result<Engine, store::Error> {
         let records = ports.store.load()?;
         let count = records.len();
-        let state = State::recover(records);
+        let mut state = State::recover(records);
+        state.configure(ports.settings);
         info!(records = count, "state recovered");
 
         let metrics = Arc::new(Metrics::default());
@@ -82,7 +90,7 @@ impl Engine {
         let (batches, committing) = mpsc::channel::<Batch>(1);
         let (fatal, stopped) = oneshot::channel();
 
-        let Ports { store, backend, mut clock, entropy } = ports;
+        let Ports { store, backend, provisioner, mut clock, entropy, settings: _ } = ports;
         clock.start_at(state.latest());
         let decider = Decider { state, clock, entropy, metrics: Arc::clone(&metrics) };
         let loop_thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
@@ -90,7 +98,7 @@ impl Engine {
             runtime.expect("a timer needs no resources").block_on(decider.run(receiver, batches));
         });
         let loop_thread = loop_thread.expect("a thread can be started");
-        let committer = Committer { store, backend, metrics: Arc::clone(&metrics) };
+        let committer = Committer { store, backend, provisioner, metrics: Arc::clone(&metrics) };
         let commit_thread = std::thread::Builder::new().name("commit".into()).spawn(move || {
             let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| committer.run(committing)));
             let decided = loop_thread.join(); // the channel is closed either way, so the loop ends too
@@ -154,8 +162,8 @@ impl Decider {
         let seed = (self.entropy)();
         let mut turn = Turn::begin(&mut self.state, self.clock.now(), seed);
         let releases = waiting.drain(..).filter_map(|input| input(&mut turn)).collect();
-        let decision = turn.finish();
-        Batch { changes: decision.changes, releases, actions: decision.actions }
+        let Decision { changes, actions, provisions } = turn.finish();
+        Batch { changes, releases, actions, provisions }
     }
 
     async fn until_next_timer(&self) {
@@ -169,12 +177,13 @@ impl Decider {
 struct Committer {
     store: Box<dyn Store>,
     backend: Box<dyn Backend>,
+    provisioner: Box<dyn Provisioner>,
     metrics: Arc<Metrics>,
 }
 
 impl Committer {
     fn run(mut self, mut batches: mpsc::Receiver<Batch>) -> Result<(), store::Error> {
-        while let Some(Batch { changes, releases, actions }) = batches.blocking_recv() {
+        while let Some(Batch { changes, releases, actions, provisions }) = batches.blocking_recv() {
             if !changes.is_empty() {
                 let began = Instant::now();
                 self.store.commit(&changes)?;
@@ -186,6 +195,9 @@ impl Committer {
             if !actions.is_empty() {
                 self.metrics.actions.fetch_add(actions.len() as u64, Ordering::Relaxed);
                 self.backend.perform(actions);
+            }
+            if !provisions.is_empty() {
+                self.provisioner.perform(provisions);
             }
             releases.into_iter().for_each(|release| release());
         }

@@ -17,13 +17,16 @@ use std::time::Duration;
 
 use fornada_core::attempt::{Action, Host, Observation};
 use fornada_core::id::TaskId;
+use fornada_core::instance::Provision;
 use fornada_core::quantity::Resources;
 use fornada_core::record::{Change, Record};
 use fornada_core::resource::Status;
+use fornada_core::state::Settings;
 use fornada_core::time::Timestamp;
 use fornada_core::turn::Turn;
 use fornada_engine::port::backend::Backend;
 use fornada_engine::port::clock::Clock;
+use fornada_engine::port::provisioner::Provisioner;
 use fornada_engine::port::store::{Error, Store};
 use fornada_engine::{Engine, Fatal, Handle, Ports, Unavailable};
 use tokio::sync::mpsc;
@@ -65,6 +68,15 @@ impl Store for HeldStore {
 struct Recorder {
     durable: Arc<AtomicUsize>,
     performed: mpsc::UnboundedSender<(Action, usize)>,
+}
+
+/// There is nothing to launch.
+struct NoProvisioner;
+
+impl Provisioner for NoProvisioner {
+    fn perform(&mut self, provisions: Vec<Provision>) {
+        panic!("nothing scales, but {provisions:?} was asked for");
+    }
 }
 
 impl Backend for Recorder {
@@ -111,6 +123,8 @@ impl World {
                 durable: durable.clone(),
             }),
             backend: Box::new(Recorder { durable: durable.clone(), performed: sender }),
+            provisioner: Box::new(NoProvisioner),
+            settings: Settings::default(),
             clock: Box::new(clock.clone()),
             entropy: Box::new(move || {
                 seed += 1;
@@ -165,6 +179,7 @@ impl World {
             instance_id: "i-1".into(),
             incarnation: TaskId(1),
             capacity: Resources { milli_vcpus: 8000, memory_mib: 8, gpus: 0 },
+            architecture: None,
         };
         self.handle.observe(Observation::Connected(machine, Vec::new())).await;
         self.handle

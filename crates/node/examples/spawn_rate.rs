@@ -54,6 +54,7 @@ fn launch(number: u32, incarnation: TaskId) -> Launch {
         cluster: "rate".into(),
         incarnation,
         address: None,
+        instance_id: "i-00000000000000001".into(),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use fornada_core::instance::Architecture;
 use fornada_core::quantity::Resources;
 
 /// What the operator says the machine has; whatever is left out is measured.
@@ -26,6 +27,15 @@ pub(crate) fn capacity(claim: Claim, memory_limit_bytes: Option<u64>) -> Resourc
         milli_vcpus: claim.milli_vcpus.unwrap_or(cpus * 1000),
         memory_mib: claim.memory_mib.unwrap_or(memory >> 20),
         gpus: claim.gpus.unwrap_or_else(|| gpus(Path::new("/proc/driver/nvidia/gpus"))),
+    }
+}
+
+/// That of this very program; `None` for one that AWS has no name for.
+pub(crate) fn architecture() -> Option<Architecture> {
+    match std::env::consts::ARCH {
+        "x86_64" => Some(Architecture::X86_64),
+        "aarch64" => Some(Architecture::Arm64),
+        _ => None,
     }
 }
 

@@ -132,7 +132,12 @@ pub async fn run(config: Config, logs: Arc<dyn LogWriter>) -> Result<(), Error> 
     tasks.spawn(async move { _ = axum::serve(metadata_listener, router).await });
     let (events, attempt_events) = mpsc::unbounded_channel();
     let supervisor = Supervisor {
-        facts: HostFacts { instance_id: instance_id.into(), incarnation: TaskId(random_128()), capacity },
+        facts: HostFacts {
+            instance_id: instance_id.into(),
+            incarnation: TaskId(random_128()),
+            capacity,
+            architecture: host::architecture(),
+        },
         host,
         held: HashMap::new(),
         running: 0,

@@ -8,8 +8,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use fornada_core::arn::Scope;
-use fornada_core::attempt::Host;
 use fornada_core::id::Uuid;
+use fornada_core::instance::Instance;
 use fornada_core::job::{Execution, Job, JobStatus};
 use fornada_core::quantity::Resources;
 use fornada_core::record::Key;
@@ -99,7 +99,7 @@ fn successor(record: &Record) -> (Record, Key) {
             (Record::Child(*parent, *index, Arc::new(failed(child))), Key::Child(*parent, *index))
         }
         Record::Instance(host) => {
-            let next = Host { capacity: Resources::default(), ..(**host).clone() };
+            let next = Instance { capacity: Resources::default(), ..(**host).clone() };
             (Record::Instance(Arc::new(next)), Key::Instance(host.instance_id.clone()))
         }
         Record::SchedulingPolicy(policy) => {

@@ -10,8 +10,10 @@ use fornada_api::limits::Limits;
 use fornada_api::{defaults, front};
 use fornada_core::arn::Scope;
 use fornada_core::attempt::Action;
+use fornada_core::instance::Provision;
 use fornada_core::record::{Change, Record};
 use fornada_core::service_job::ServiceJob;
+use fornada_core::state::Settings;
 use fornada_core::text::Text;
 use fornada_core::time::Timestamp;
 use fornada_engine::port::backend::Backend;
@@ -20,6 +22,7 @@ use fornada_engine::port::log::{
     self, Ends, GroupInfo, GroupSettings, LogAdmin, LogReader, Page, ReadRequest, StreamInfo, StreamName,
     Watch,
 };
+use fornada_engine::port::provisioner::Provisioner;
 use fornada_engine::port::store::{self, JobIndex, JobPage, JobQuery, ServiceJobQuery, Store};
 use fornada_engine::{Engine, Ports};
 use http::{Request, Response, StatusCode};
@@ -42,6 +45,10 @@ impl Store for Nothing {
 
 impl Backend for Nothing {
     fn perform(&self, _: Vec<Action>) {}
+}
+
+impl Provisioner for Nothing {
+    fn perform(&mut self, _: Vec<Provision>) {}
 }
 
 impl JobIndex for Nothing {
@@ -114,6 +121,8 @@ pub(crate) async fn server(auth: Auth) -> Router {
     let engine = Engine::start(Ports {
         store: Box::new(Nothing),
         backend: Box::new(Nothing),
+        provisioner: Box::new(Nothing),
+        settings: Settings::default(),
         clock: Box::new(SystemClock),
         entropy: Box::new(move || {
             seed += 1;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::attempt::{Action, AttemptReport, Host, Observation, Outcome};
 use crate::id::{AttemptId, JobId, Member};
+use crate::instance;
 use crate::job::retry::{self, Failure, RetryAction};
 use crate::job::stop::TIMED_OUT;
 use crate::job::{Attempt, Execution, Job, JobStatus, Placement, StopCause, Transition};
@@ -32,6 +33,10 @@ impl Turn<'_> {
             Observation::Exited(report) => self.attempt_exited(report),
             Observation::Disconnected(instance_id) => self.disconnected(&instance_id),
             Observation::Refused(attempt) => self.attempt_refused(attempt),
+            Observation::LaunchFailed(..)
+            | Observation::Interrupted(_)
+            | Observation::Terminated(_)
+            | Observation::Instances(_) => {}
         }
         self.settle_dependents();
     }
@@ -53,14 +58,16 @@ impl Turn<'_> {
         let id = host.instance_id.clone();
         let known = self.state.instances.get(&id).map(|instance| Arc::clone(&instance.record));
         let restarted = known.as_ref().is_some_and(|known| known.incarnation != host.incarnation);
+        let managed = known.as_ref().and_then(|known| known.managed.clone());
+        let record = Arc::new(instance::Instance { managed, ..instance::Instance::of(&host) });
         let reports: BTreeMap<AttemptId, AttemptReport> =
             reports.into_iter().map(|r| (r.attempt, r)).collect();
-        if known.as_deref() != Some(&host) {
+        if known.as_ref() != Some(&record) {
             self.touch(Key::Instance(id.clone()));
         }
         let instance =
-            self.state.instances.entry(id.clone()).or_insert_with(|| Instance::new(Arc::new(host.clone())));
-        instance.record = Arc::new(host);
+            self.state.instances.entry(id.clone()).or_insert_with(|| Instance::new(Arc::clone(&record)));
+        instance.record = record;
         instance.connected = true;
         let expected = instance.attempts.clone();
         self.state.capacity_changed = true;

@@ -11,6 +11,7 @@ use crate::record::Key;
 use crate::refusal::{Refusal, Undeletable};
 use crate::resource::Status;
 use crate::resource::tags::Tags;
+use crate::scale::Scaling;
 use crate::text::{Document, Text};
 use crate::time::Timestamp;
 use crate::turn::Turn;
@@ -54,6 +55,9 @@ pub struct ComputeEnvironment {
     /// When it was created.
     #[n(10)]
     pub created_at: Timestamp,
+    /// Present when it is managed and made of EC2 instances.
+    #[n(11)]
+    pub scaling: Option<Box<Scaling>>,
 }
 
 impl ComputeEnvironment {
@@ -99,6 +103,8 @@ pub struct Specification {
     pub enabled: bool,
     /// Ceiling.
     pub max_vcpus: Option<u32>,
+    /// How it scales, if it does.
+    pub scaling: Option<Box<Scaling>>,
     /// The rest.
     pub document: Document,
 }
@@ -109,7 +115,7 @@ impl Turn<'_> {
     /// # Errors
     /// [`Refusal::AlreadyExists`].
     pub fn create_compute_environment(&mut self, given: Specification, tags: Tags) -> Result<(), Refusal> {
-        let Specification { arn, platform, enabled, max_vcpus, document } = given;
+        let Specification { arn, platform, enabled, max_vcpus, scaling, document } = given;
         if self.state.compute_environments.contains_key(&arn) {
             return Err(Refusal::AlreadyExists { arn });
         }
@@ -125,6 +131,7 @@ impl Turn<'_> {
             document,
             version: 0,
             created_at: self.now,
+            scaling,
         };
         self.put_compute_environment(ce);
         self.settle_soon(&arn);
@@ -136,7 +143,7 @@ impl Turn<'_> {
     /// # Errors
     /// [`Refusal::NoSuchResource`]; [`Refusal::BeingModified`].
     pub fn update_compute_environment(&mut self, given: Specification, version: u64) -> Result<(), Refusal> {
-        let Specification { arn, platform, enabled, max_vcpus, document } = given;
+        let Specification { arn, platform, enabled, max_vcpus, scaling, document } = given;
         let ce = self.existing_compute_environment(&arn)?;
         if !ce.status.is_settled() || ce.version != version {
             return Err(Refusal::BeingModified { arn });
@@ -146,6 +153,7 @@ impl Turn<'_> {
             platform,
             enabled,
             max_vcpus,
+            scaling,
             document,
             status,
             version,

@@ -84,6 +84,7 @@ impl Turn<'_> {
             cluster: environment.map(|ce| ce.cluster()).unwrap_or_default(),
             incarnation: incarnation.expect("attempts are placed on instances that are known"),
             address: placement.address,
+            instance_id: placement.instance_id.clone(),
         };
         self.act(Action::Start(Box::new(launch)));
     }

@@ -7,6 +7,7 @@ use crate::arn::{Arn, Scope, name_of};
 use crate::attempt::{Action, Launch, LaunchContainer};
 use crate::container;
 use crate::id::{AttemptId, TaskId};
+use crate::instance::Instance;
 use crate::quantity::Resources;
 use crate::service_job::{ServiceJob, ServicePlacement};
 use crate::task::TaskKind;
@@ -28,12 +29,7 @@ impl ServiceJob {
         format!("{}/algo-1-{seconds}", self.training_job_name(task_id)).into()
     }
 
-    fn launch(
-        &self,
-        placement: &ServicePlacement,
-        attempt: AttemptId,
-        host: &crate::attempt::Host,
-    ) -> Launch {
+    fn launch(&self, placement: &ServicePlacement, attempt: AttemptId, host: &Instance) -> Launch {
         let (scope, name) = (self.scope(), self.training_job_name(placement.task_id));
         let mut environment = self.training.environment.clone();
         let own = [
@@ -68,6 +64,7 @@ impl ServiceJob {
             cluster: name_of(&placement.environment).into(),
             incarnation: host.incarnation,
             address: None,
+            instance_id: host.instance_id.clone(),
         }
     }
 }

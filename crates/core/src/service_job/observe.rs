@@ -43,7 +43,11 @@ impl Turn<'_> {
             | Observation::Disconnected(_)
             | Observation::Started(..)
             | Observation::Exited(_)
-            | Observation::Refused(_) => return Some(observation),
+            | Observation::Refused(_)
+            | Observation::LaunchFailed(..)
+            | Observation::Interrupted(_)
+            | Observation::Terminated(_)
+            | Observation::Instances(_) => return Some(observation),
         }
         None
     }

@@ -202,6 +202,7 @@ pub fn environment(name: &str) -> Environment {
         platform: Platform::Ec2,
         enabled: true,
         max_vcpus: Some(256),
+        scaling: None,
         document: Document::default(),
     };
     Environment(given, Tags::new())

@@ -21,7 +21,12 @@ pub struct Machine {
 impl Machine {
     pub fn new(vcpus: u32) -> Machine {
         let capacity = Resources { milli_vcpus: u64::from(vcpus) * 1000, memory_mib: 10_000, gpus: 1 };
-        let host = Host { instance_id: "i-00000000000000001".into(), incarnation: TaskId(1), capacity };
+        let host = Host {
+            instance_id: "i-00000000000000001".into(),
+            incarnation: TaskId(1),
+            capacity,
+            architecture: None,
+        };
         Machine {
             host,
             connected: false,

@@ -3,4 +3,5 @@
 pub mod backend;
 pub mod clock;
 pub mod log;
+pub mod provisioner;
 pub mod store;

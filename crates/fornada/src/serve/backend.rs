@@ -4,8 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use fornada_core::attempt::{Action, Observation};
+use fornada_core::instance::{LaunchFailure, Provision};
 use fornada_engine::Handle;
 use fornada_engine::port::backend::Backend;
+use fornada_engine::port::provisioner::Provisioner;
 use fornada_node::Client;
 use tokio::sync::mpsc;
 
@@ -18,14 +20,30 @@ impl Backend for NodeBackend {
     }
 }
 
+/// This machine as a provisioner: one machine, which is there as soon as its node is, and no other.
+pub(super) struct ThisMachine(mpsc::UnboundedSender<Observation>);
+
+impl Provisioner for ThisMachine {
+    fn perform(&mut self, provisions: Vec<Provision>) {
+        let answers = provisions.into_iter().map(|provision| match provision {
+            Provision::Launch(request) => {
+                Observation::LaunchFailed(request.instance_id, LaunchFailure::InsufficientCapacity)
+            }
+            Provision::Terminate(instance_id) => Observation::Terminated(instance_id),
+        });
+        answers.for_each(|answer| drop(self.0.send(answer)));
+    }
+}
+
 /// What the node saw, on its way to the engine. At most a few for each attempt that runs, so it needs no bound of its own.
 pub(super) struct Observations(mpsc::UnboundedReceiver<Observation>);
 
 /// Connects to the node of `dir`; jobs reach this server at `endpoint`.
-pub(super) fn connect(dir: &Path, endpoint: &str) -> (Arc<Client>, Observations) {
+pub(super) fn connect(dir: &Path, endpoint: &str) -> (Arc<Client>, ThisMachine, Observations) {
     let (sender, receiver) = mpsc::unbounded_channel();
+    let provisioner = ThisMachine(sender.clone());
     let client = Client::connect(dir, endpoint, move |observation| drop(sender.send(observation)));
-    (Arc::new(client), Observations(receiver))
+    (Arc::new(client), provisioner, Observations(receiver))
 }
 
 impl Observations {

@@ -10,6 +10,7 @@ use fornada_api::access_keys::{self, AccessKeys};
 use fornada_api::app::{App, Auth};
 use fornada_api::limits::Limits;
 use fornada_api::{defaults, front, server};
+use fornada_core::state::Settings;
 use fornada_engine::port::clock::{SteadyClock, SystemClock};
 use fornada_engine::{Engine, Ports};
 use fornada_node::Client;
@@ -53,10 +54,13 @@ impl Server {
             listener.with_context(|| format!("cannot listen on {listen} (choose another with --listen)"))?;
         let endpoint = format!("http://{}", reachable(listener.local_addr()?));
 
-        let (node, observations) = backend::connect(&data_dir::node(data_dir.path()), &endpoint);
+        let (node, this_machine, observations) =
+            backend::connect(&data_dir::node(data_dir.path()), &endpoint);
         let engine = Engine::start(Ports {
             store: Box::new(store),
             backend: Box::new(NodeBackend(Arc::clone(&node))),
+            provisioner: Box::new(this_machine),
+            settings: Settings { backfill: !strict, ..Settings::default() },
             clock: Box::new(SteadyClock::default()),
             entropy: Box::new(entropy),
         })?;

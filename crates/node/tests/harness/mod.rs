@@ -257,6 +257,7 @@ pub fn launch() -> Launch {
         cluster: "AWSBatch-local".into(),
         incarnation: TaskId(0),
         address: None,
+        instance_id: "i-00000000000000001".into(),
     }
 }
 

@@ -150,7 +150,7 @@ fn specification(
     };
     let document = Document::new(serde_json::to_string(detail).map_err(WireError::server)?);
     let max_vcpus = resources.and_then(|resources| u32::try_from(resources.max_vcpus).ok());
-    Ok(Specification { arn, platform, enabled, max_vcpus, document })
+    Ok(Specification { arn, platform, enabled, max_vcpus, scaling: None, document })
 }
 
 /// The architecture of an environment's instances; `None` where it names no instance types.

@@ -37,6 +37,7 @@ impl World {
                 platform,
                 enabled: true,
                 max_vcpus: Some(100),
+                scaling: None,
                 document: Document::new(eks.to_string()),
             };
             turn.create_compute_environment(given, Default::default()).unwrap();
@@ -56,7 +57,12 @@ impl World {
             };
             turn.create_job_queue(given, Default::default()).unwrap();
             let capacity = Resources { milli_vcpus: 100_000, memory_mib: 100_000, gpus: 0 };
-            let host = Host { instance_id: "i-0123456789abcdef0".into(), incarnation: TaskId(1), capacity };
+            let host = Host {
+                instance_id: "i-0123456789abcdef0".into(),
+                incarnation: TaskId(1),
+                capacity,
+                architecture: None,
+            };
             turn.observe(Observation::Connected(host, Vec::new()));
         });
         world
