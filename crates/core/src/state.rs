@@ -11,7 +11,6 @@ use uuid::Uuid;
 
 use crate::arn::Arn;
 use crate::id::{AttemptId, JobId, Member};
-use crate::instance;
 use crate::job::array::{Array, StatusCounts};
 use crate::job::nodes::Gang;
 use crate::job::{Execution, Job, JobStatus, Placement};
@@ -25,7 +24,7 @@ use crate::resource::job_queue::JobQueue;
 use crate::resource::quota_share::QuotaShare;
 use crate::resource::scheduling_policy::SchedulingPolicy;
 use crate::resource::service_environment::ServiceEnvironment;
-use crate::schedule::Share;
+use crate::schedule::{Backlog, Instances, Shapes};
 use crate::service_job::index::ServiceJobs;
 use crate::text::Text;
 use crate::time::Timestamp;
@@ -39,34 +38,8 @@ pub enum Timer {
     AttemptTimeout(AttemptId),
     /// An attempt of a service job has run for as long as it may.
     ServiceJobTimeout(AttemptId),
-}
-
-/// A machine, and how much of it is taken.
-#[derive(Clone, Debug)]
-pub struct Instance {
-    pub(crate) record: Arc<instance::Instance>,
-    /// Connected: attempts can be placed on it.
-    pub(crate) connected: bool,
-    pub(crate) used: Resources,
-    /// Attempts that are starting or running on it.
-    pub(crate) attempts: BTreeSet<AttemptId>,
-}
-
-/// What one queue has to offer to a scheduling pass.
-#[derive(Clone, Debug, Default)]
-pub struct Backlog {
-    /// Jobs with something RUNNABLE, by order of submission.
-    pub(crate) runnable: BTreeMap<u64, Uuid>,
-    /// RUNNABLE, but larger than anything the queue's environments could ever give; looked at again when those change.
-    pub(crate) unplaceable: BTreeMap<u64, Uuid>,
-    /// Jobs that have not ended.
-    pub(crate) live: usize,
-    /// Thousandths of a vCPU that its attempts have.
-    pub(crate) running: u64,
-    /// The active shares of a fair-share queue, by identifier; none of a FIFO queue.
-    pub(crate) shares: BTreeMap<Text, Share>,
-    /// When jobs last changed places.
-    pub(crate) moved_at: Timestamp,
+    /// What a share of a queue had is forgotten.
+    ShareDecay(Arn, Text),
 }
 
 /// What an operator chooses of how decisions are made. Not stored: it is given at each start.
@@ -96,7 +69,7 @@ pub struct State {
     pub(crate) arrays: HashMap<Uuid, Array>,
     /// Multi-node jobs.
     pub(crate) gangs: HashMap<Uuid, Gang>,
-    pub(crate) instances: BTreeMap<Text, Instance>,
+    pub(crate) instances: Instances,
     pub(crate) scheduling_policies: BTreeMap<Arn, Arc<SchedulingPolicy>>,
     pub(crate) consumable_resources: BTreeMap<Arn, Arc<ConsumableResource>>,
     pub(crate) service_environments: BTreeMap<Arn, Arc<ServiceEnvironment>>,
@@ -104,6 +77,7 @@ pub struct State {
     pub(crate) service_jobs: ServiceJobs,
 
     pub(crate) backlogs: BTreeMap<Arn, Backlog>,
+    pub(crate) shapes: Shapes,
     /// From a job to those that depend on it, or on a child of it.
     pub(crate) dependents: HashMap<Uuid, Vec<Uuid>>,
     /// What runs in each compute environment.
@@ -116,7 +90,7 @@ pub struct State {
     pub(crate) consumables_held: BTreeMap<Arn, u128>,
     /// Jobs that need a consumable resource, by order of submission.
     pub(crate) consumers: BTreeMap<Arn, BTreeMap<u64, Uuid>>,
-    timers: BTreeSet<(Timestamp, Timer)>,
+    pub(crate) timers: BTreeSet<(Timestamp, Timer)>,
     pub(crate) next_sequence: u64,
     /// Jobs by status, an array counted once.
     pub(crate) job_counts: StatusCounts,
@@ -153,8 +127,7 @@ impl State {
                     children.entry(job).or_default().insert(index, child);
                 }
                 Record::Instance(host) => {
-                    let id = host.instance_id.clone();
-                    state.instances.insert(id, Instance::new(host));
+                    state.instances.put(host, false, Timestamp::default());
                 }
                 Record::SchedulingPolicy(policy) => {
                     state.scheduling_policies.insert(policy.arn.clone(), policy);
@@ -226,15 +199,21 @@ impl State {
             }
             self.track(job);
             self.recover_placement(JobId::whole(job.id), job, &job.execution);
-            if job.execution.status == JobStatus::Runnable {
-                self.enqueue(job.id);
-            }
-            if self.arrays.get(&job.id).is_some_and(|array| array.next_runnable().is_some()) {
-                self.enqueue(job.id);
-            }
+            self.sync_backlog(job.id);
             let live: Vec<_> = self.members_of(job.id).map(|(id, member)| (id, Arc::clone(member))).collect();
             for (id, member) in live {
                 self.recover_placement(id, job, &member);
+            }
+        }
+        for job in &jobs {
+            if job.share_identifier.is_none() || !self.job_queues.contains_key(&job.queue) {
+                continue;
+            }
+            self.recall_attempts(job, &job.execution, Member::Whole);
+            let members: Vec<_> =
+                self.members_of(job.id).map(|(id, member)| (id, Arc::clone(member))).collect();
+            for (id, member) in members {
+                self.recall_attempts(job, &member, id.member);
             }
         }
     }
@@ -276,8 +255,7 @@ impl State {
 
     /// Enters a live job into the indexes that do not depend on its status.
     pub(crate) fn track(&mut self, job: &Job) {
-        self.backlogs.entry(job.queue.clone()).or_default().live += 1;
-        self.enter_share(job);
+        self.enter_lane(job);
         let mut targets: Vec<Uuid> =
             job.depends_on.iter().filter_map(|dependency| dependency.target()).collect();
         targets.sort_unstable();
@@ -292,42 +270,22 @@ impl State {
         self.jobs.get(&job).is_some_and(|job| !job.execution.status.is_terminal())
     }
 
-    /// Puts a job among those with something RUNNABLE.
-    pub(crate) fn enqueue(&mut self, job: Uuid) {
-        let job = Arc::clone(&self.jobs[&job]);
-        let now = self.latest;
-        let backlog = self.backlogs.entry(job.queue.clone()).or_default();
-        if !backlog.unplaceable.contains_key(&job.sequence) {
-            backlog.add(&job, now);
-            self.schedule_due = true;
-        }
-    }
-
-    /// Takes a job out again unless something of it is still RUNNABLE.
-    pub(crate) fn dequeue_if_empty(&mut self, job: Uuid) {
-        let record = Arc::clone(&self.jobs[&job]);
-        let runnable = match self.arrays.get(&job) {
-            Some(array) => array.next_runnable().is_some(),
-            None => record.execution.status == JobStatus::Runnable,
-        };
-        if !runnable && let Some(backlog) = self.backlogs.get_mut(&record.queue) {
-            backlog.remove(&record, self.latest);
-            backlog.unplaceable.remove(&record.sequence);
-            self.schedule_due = true; // it may have held back those behind it
-        }
-    }
-
     /// Books what an attempt may use, where it is placed.
     pub(crate) fn reserve(&mut self, placement: &Placement, attempt: AttemptId) {
         let resources = self.resources_of(attempt.job);
         self.in_use.entry(placement.compute_environment.clone()).or_default().reserve(&resources);
-        if let Some(instance) = self.instances.get_mut(&placement.instance_id) {
-            instance.used.reserve(&resources);
-            instance.attempts.insert(attempt);
+        if let Some(slot) = self.instances.slot(&placement.instance_id) {
+            self.instances.take(slot, &resources);
         }
-        self.addresses.extend(placement.address);
         let job = Arc::clone(&self.jobs[&attempt.job.job]);
         self.occupy(&job, attempt.job.member);
+        self.attach(placement, attempt);
+    }
+
+    /// An attempt has the place that was booked for it.
+    pub(crate) fn attach(&mut self, placement: &Placement, attempt: AttemptId) {
+        self.instances.attach(&placement.instance_id, attempt);
+        self.addresses.extend(placement.address);
     }
 
     /// Gives back what an attempt held.
@@ -336,11 +294,7 @@ impl State {
         if let Some(in_use) = self.in_use.get_mut(&placement.compute_environment) {
             in_use.release(&resources);
         }
-        if let Some(instance) = self.instances.get_mut(&placement.instance_id)
-            && instance.attempts.remove(&attempt)
-        {
-            instance.used.release(&resources);
-        }
+        self.instances.give_back(&placement.instance_id, &resources, attempt, self.latest);
         if let Some(address) = placement.address {
             self.addresses.remove(&address);
         }
@@ -475,7 +429,6 @@ impl State {
         let mut booked: BTreeMap<&Text, Resources> = BTreeMap::new();
         let mut attempts = 0;
         let mut addresses = BTreeSet::new();
-        let mut live: BTreeMap<&Arn, usize> = BTreeMap::new();
         let mut placed: Vec<(&Job, Member)> = Vec::new();
         for job in self.jobs.values() {
             let mut executions: Vec<(JobId, &Execution)> = vec![(JobId::whole(job.id), &job.execution)];
@@ -515,22 +468,6 @@ impl State {
             if let Some(gang) = self.gangs.get(&job.id).filter(|_| job.execution.status.is_terminal()) {
                 assert!(gang.nodes.values().all(|node| node.status.is_terminal()), "{} ends last", job.id);
             }
-            if !job.execution.status.is_terminal() {
-                *live.entry(&job.queue).or_default() += 1;
-            }
-            let runnable = match self.arrays.get(&job.id) {
-                Some(array) => array.next_runnable().is_some(),
-                None => job.execution.status == JobStatus::Runnable,
-            };
-            let queued = self.backlogs.get(&job.queue).is_some_and(|backlog| {
-                backlog.runnable.contains_key(&job.sequence)
-                    || backlog.unplaceable.contains_key(&job.sequence)
-            });
-            assert_eq!(
-                runnable, queued,
-                "{} is in its queue's backlog exactly while something is RUNNABLE",
-                job.id
-            );
         }
         self.check_accounts(placed.into_iter());
         attempts += self.check_service_jobs();
@@ -540,15 +477,13 @@ impl State {
             self.dependents.keys().all(|&target| self.is_live(target)),
             "only what is live is waited for"
         );
-        for (arn, backlog) in &self.backlogs {
-            assert_eq!(backlog.live, live.get(arn).copied().unwrap_or(0), "{arn} counts its live jobs");
-        }
         for (arn, in_use) in &self.in_use {
             assert_eq!(*in_use, used.get(arn).copied().unwrap_or_default(), "{arn} adds up");
         }
-        for (id, instance) in &self.instances {
+        for room in self.instances.values() {
             // That may be more than it has: a machine can come back smaller than it was.
-            assert_eq!(instance.used, booked.get(id).copied().unwrap_or_default(), "{id} adds up");
+            let id = &room.record.instance_id;
+            assert_eq!(room.used, booked.get(id).copied().unwrap_or_default(), "{id} adds up");
         }
         let unsettled = |status: Status, arn: &Arn| {
             status.is_settled()
@@ -563,11 +498,5 @@ impl State {
         let mut services = self.service_environments.values();
         assert!(services.all(|e| unsettled(e.status, &e.arn)), "service environments settle");
         assert!(self.quota_shares.values().all(|share| unsettled(share.status, &share.arn)), "shares settle");
-    }
-}
-
-impl Instance {
-    pub(crate) fn new(record: Arc<instance::Instance>) -> Self {
-        Instance { record, connected: false, used: Resources::default(), attempts: BTreeSet::new() }
     }
 }

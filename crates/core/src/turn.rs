@@ -75,6 +75,7 @@ impl<'a> Turn<'a> {
                 Timer::Settle(arn) => self.settle(&arn),
                 Timer::AttemptTimeout(attempt) => self.attempt_timed_out(attempt),
                 Timer::ServiceJobTimeout(attempt) => self.service_job_timed_out(attempt),
+                Timer::ShareDecay(queue, share) => self.state.forget_share(&queue, &share),
             }
         }
         self.settle_dependents();
@@ -139,11 +140,11 @@ impl<'a> Turn<'a> {
             Member::Node(_) => return, // queues and dependents know its parent only
         }
         match to {
-            JobStatus::Runnable => self.state.enqueue(id.job),
-            JobStatus::Submitted | JobStatus::Pending | JobStatus::Running => {}
-            JobStatus::Starting => self.state.dequeue_if_empty(id.job),
+            JobStatus::Runnable => self.state.sync_backlog(id.job),
+            // What starts was taken out of its queue when it got room.
+            JobStatus::Submitted | JobStatus::Pending | JobStatus::Starting | JobStatus::Running => {}
             JobStatus::Succeeded | JobStatus::Failed => {
-                self.state.dequeue_if_empty(id.job);
+                self.state.sync_backlog(id.job);
                 if id.member == Member::Whole {
                     self.job_ended(id.job);
                     self.end_nodes(id.job, why.as_ref());

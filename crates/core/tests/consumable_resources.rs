@@ -67,8 +67,23 @@ fn totals_change_once_for_each_token() {
 }
 
 #[test]
-fn a_job_waits_for_what_it_needs_and_those_behind_it_wait_too() {
+fn a_job_that_lacks_a_resource_lets_those_pass_that_do_not_need_it() {
     let mut world = World::new(4);
+    world.create("licence", true, 1);
+    let [a, b, c] = ["a", "b", "c"].map(|name| job(name).needs("licence", 1));
+    let [a, b, c] = [a, b, c.vcpus(2)].map(|job| world.submit(job));
+    let [d, e] = [job("d"), job("e").vcpus(2)].map(|job| world.submit(job));
+    assert_eq!(
+        [a, b, c, d, e].map(|id| world.status(id)),
+        [Starting, Runnable, Runnable, Starting, Starting]
+    );
+    world.exit(a, 0);
+    assert_eq!([b, c].map(|id| world.status(id)), [Starting, Runnable], "it is still the first");
+}
+
+#[test]
+fn in_strict_order_a_job_waits_for_what_it_needs_and_those_behind_it_wait_too() {
+    let mut world = World::new(4).strict();
     world.create_queue(queue("low").priority(0).environments(["ce"])).unwrap();
     world.create("licence", true, 2);
     let a = world.submit(job("a").needs("licence", 2).attempts(2));

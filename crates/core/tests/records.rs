@@ -220,6 +220,7 @@ fn job_definition() {
         nodes: None,
         managed_instances: None,
         consumables: None,
+        architecture: None,
     };
     check("job_definition", &value);
     check("job_definition_consumables", &JobDefinition { consumables: Some(consumables()), ..value });
@@ -301,6 +302,7 @@ fn job() {
         nodes: None,
         overrides_document: None,
         consumables: None,
+        architecture: None,
     };
     check("job", &value);
     check("job_consumables", &Job { consumables: Some(consumables()), ..value.clone() });

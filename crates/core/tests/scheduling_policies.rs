@@ -264,6 +264,10 @@ fn a_share_is_active_while_it_has_jobs() {
     assert_eq!(world.try_submit(of("one-more")), refused, "s-0 has another job");
     let done = world.machine.all_live()[0];
     world.exit(done, 0);
+    assert_eq!(world.try_submit(of("one-more")), refused, "what it had is not forgotten yet");
+    world.crash_and_recover();
+    assert_eq!(world.try_submit(of("one-more")), refused, "nor by a crash");
+    world.advance(10 * 60 * 1000);
     world.submit(of("one-more"));
     world.crash_and_recover();
     assert_eq!(world.state.share_usage(&queue_arn("fair")).len(), 500);

@@ -68,6 +68,11 @@ impl Array {
         }
     }
 
+    /// How many children are RUNNABLE.
+    pub(crate) fn runnable_count(&self) -> u32 {
+        self.ready.len() + self.retrying.len()
+    }
+
     /// All RUNNABLE children, by index.
     pub(crate) fn runnable(&self) -> impl Iterator<Item = u32> {
         let (mut ready, mut retrying) = (self.ready.iter().peekable(), self.retrying.iter().peekable());
@@ -144,7 +149,7 @@ impl Turn<'_> {
     /// Marks a child RUNNABLE.
     pub(crate) fn child_ready(&mut self, job: Uuid, index: u32) {
         self.state.arrays.entry(job).or_default().ready.insert(index);
-        self.state.enqueue(job);
+        self.state.sync_backlog(job);
     }
 
     /// Marks all children RUNNABLE at once, if they still are as they were submitted; `false` when they are not.
@@ -155,7 +160,7 @@ impl Turn<'_> {
             return false;
         }
         array.ready = IndexSet::all(size);
-        self.state.enqueue(job);
+        self.state.sync_backlog(job);
         true
     }
 
@@ -165,7 +170,7 @@ impl Turn<'_> {
         let Some(array) = record.array.as_mut().filter(|array| array.fate.is_none()) else { return };
         array.fate = Some(Box::new(fate));
         self.state.arrays.entry(job).or_default().ready.clear();
-        self.state.dequeue_if_empty(job);
+        self.state.sync_backlog(job);
         self.ended.push_back(Ended::Unstarted(job));
         self.array_may_have_ended(job);
     }

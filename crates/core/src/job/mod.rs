@@ -36,6 +36,7 @@ use crate::arn::{Arn, Scope};
 use crate::attempt::Outcome;
 use crate::container::ContainerOverrides;
 use crate::id::{AttemptId, JobId, Member, TaskId, cbor_uuid};
+use crate::instance::Architecture;
 use crate::quantity::Resources;
 use crate::resource::consumable_resource::Consumable;
 use crate::resource::job_definition::JobDefinition;
@@ -114,6 +115,9 @@ pub struct Job {
     /// together.
     #[n(19)]
     pub consumables: Option<Vec<Consumable>>,
+    /// The only one that it runs on; `None` when any will do.
+    #[n(21)]
+    pub architecture: Option<Architecture>,
 }
 
 impl Job {

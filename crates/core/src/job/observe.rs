@@ -13,7 +13,7 @@ use crate::job::retry::{self, Failure, RetryAction};
 use crate::job::stop::TIMED_OUT;
 use crate::job::{Attempt, Execution, Job, JobStatus, Placement, StopCause, Transition};
 use crate::record::Key;
-use crate::state::{Instance, Timer};
+use crate::state::Timer;
 use crate::text::Text;
 use crate::time::Timestamp;
 use crate::turn::Turn;
@@ -43,14 +43,12 @@ impl Turn<'_> {
 
     /// Nothing new is placed on a machine that cannot be reached, until it is back.
     fn disconnected(&mut self, instance_id: &str) {
-        if let Some(instance) = self.state.instances.get_mut(instance_id) {
-            instance.connected = false;
-        }
+        self.state.instances.disconnect(instance_id);
     }
 
     /// Places nothing more on any machine until it connects anew: the server is about to stop them.
     pub fn drain(&mut self) {
-        self.state.instances.values_mut().for_each(|instance| instance.connected = false);
+        self.state.instances.disconnect_all();
     }
 
     /// Compares what should run on a machine with what does run there, and corrects.
@@ -65,11 +63,8 @@ impl Turn<'_> {
         if known.as_ref() != Some(&record) {
             self.touch(Key::Instance(id.clone()));
         }
-        let instance =
-            self.state.instances.entry(id.clone()).or_insert_with(|| Instance::new(Arc::clone(&record)));
-        instance.record = record;
-        instance.connected = true;
-        let expected = instance.attempts.clone();
+        self.state.instances.put(record, true, self.now);
+        let expected = self.state.instances.get(&id).map(|room| room.attempts.clone()).unwrap_or_default();
         self.state.capacity_changed = true;
         self.state.schedule_due = true;
 

@@ -21,7 +21,7 @@ use crate::resource::consumable_resource::Consumable;
 use crate::resource::job_definition::JobDefinition;
 use crate::resource::job_queue::JobQueue;
 use crate::resource::tags::{MAX_TAGS, Tags};
-use crate::schedule::check_share;
+use crate::schedule::{Backlog, check_share};
 use crate::service_job::refusal::ServiceRefusal;
 use crate::text::{Document, Text};
 use crate::turn::Turn;
@@ -113,6 +113,7 @@ impl Turn<'_> {
             nodes: workload.nodes.map(Box::new),
             overrides_document: submission.overrides_document,
             consumables,
+            architecture: definition.architecture,
         });
         self.state.next_sequence += 1;
         self.state.track(&job);
@@ -157,7 +158,7 @@ impl Turn<'_> {
             return Err(Refusal::QueueDisabled { arn });
         }
         if queue.scheduling_policy.is_some() {
-            let active = self.state.backlogs.get(&arn).map(|backlog| &backlog.shares);
+            let active = self.state.backlogs.get(&arn).map(Backlog::shares);
             check_share(&arn, submission.share_identifier.as_deref(), active)?;
         } else if submission.share_identifier.is_some() || submission.scheduling_priority.is_some() {
             return Err(Refusal::ShareOnFifoQueue);

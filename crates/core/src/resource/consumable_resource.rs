@@ -74,7 +74,7 @@ pub struct ClientToken {
 }
 
 /// So many of a consumable resource.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub struct Consumable {
     /// Full ARN.
     #[n(0)]
@@ -106,14 +106,6 @@ impl State {
     /// How many of a resource a job could have now. None when the total was lowered below what is held.
     pub fn consumables_left(&self, resource: &ConsumableResource) -> u64 {
         resource.total.saturating_sub(self.consumables_in_use(resource))
-    }
-
-    /// Whether there is enough of everything. Of a resource that was deleted there is nothing.
-    pub(crate) fn consumables_available(&self, needed: &[Consumable]) -> bool {
-        needed.iter().all(|Consumable { arn, quantity }| {
-            let resource = self.consumable_resources.get(arn);
-            resource.is_some_and(|resource| *quantity <= self.consumables_left(resource))
-        })
     }
 
     pub(crate) fn reserve_consumables(&mut self, held: &[Consumable]) {

@@ -9,6 +9,7 @@ use minicbor::{Decode, Encode};
 
 use crate::arn::{Arn, Scope, name_of};
 use crate::container::ContainerTemplate;
+use crate::instance::Architecture;
 use crate::job::retry::RetryStrategy;
 use crate::record::Key;
 use crate::refusal::Refusal;
@@ -80,6 +81,9 @@ pub struct JobDefinition {
     /// Unless the submission brings its own.
     #[n(17)]
     pub consumables: Option<Vec<Consumable>>,
+    /// `runtimePlatform.cpuArchitecture`; `None` when any will do.
+    #[n(19)]
+    pub architecture: Option<Architecture>,
 }
 
 impl JobDefinition {

@@ -234,10 +234,8 @@ impl Turn<'_> {
     pub(crate) fn job_ended(&mut self, job: Uuid) {
         let job = Arc::clone(&self.state.jobs[&job]);
         let queue = job.queue.clone();
-        let backlog = self.state.backlogs.entry(queue.clone()).or_default();
-        backlog.live = backlog.live.checked_sub(1).expect("a job ends once");
-        backlog.leave_share(&job);
-        if backlog.live == 0
+        self.state.leave_lane(&job);
+        if self.state.live_jobs(&queue) == 0
             && self.state.job_queues.get(&queue).is_some_and(|q| q.status == Status::Deleting)
         {
             self.settle_soon(&queue);

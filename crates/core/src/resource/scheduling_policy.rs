@@ -113,6 +113,25 @@ impl State {
         self.policy_of(queue).map_or(DEFAULT_WEIGHT, |policy| policy.weight_of(share))
     }
 
+    /// For how long use counts, in seconds.
+    pub(crate) fn decay_seconds(&self, queue: &str) -> u32 {
+        self.fair_share(queue).and_then(|policy| policy.decay_seconds).unwrap_or(0)
+    }
+
+    /// Percent of the capacity that is kept for shares that are not active; `None` where there are no shares.
+    pub(crate) fn compute_reservation(&self, queue: &str) -> Option<u32> {
+        self.fair_share(queue)
+            .map(|policy| policy.compute_reservation.unwrap_or(0))
+            .filter(|&percent| percent > 0)
+    }
+
+    fn fair_share(&self, queue: &str) -> Option<&FairShare> {
+        match &self.policy_of(queue)?.kind {
+            Kind::FairShare(policy) => Some(policy),
+            Kind::QuotaShare => None,
+        }
+    }
+
     fn policy_of(&self, queue: &str) -> Option<&SchedulingPolicy> {
         let policy = self.job_queues.get(queue)?.scheduling_policy.as_ref()?;
         self.scheduling_policies.get(policy).map(|policy| &**policy)

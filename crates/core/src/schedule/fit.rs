@@ -1,99 +1,103 @@
-//! Where a job fits: the first environment of its queue that may take it, and the first instance with room.
+//! Which environments of a queue may take jobs, and which shapes none of them could ever take.
 //!
-//! An environment may take a job while it is ENABLED and VALID and stays below its `maxvCpus`. Every environment draws on
-//! the same machines, so the smaller of `maxvCpus` and what the machines have is its capacity.
-//! Source: AWS Batch User Guide, compute environment order.
-
-use uuid::Uuid;
+//! An environment takes jobs while it is ENABLED and VALID. One that scales has instances of its own, and their room is its
+//! capacity. All others draw on the machines that are there by themselves, so the smaller of `maxvCpus` and what those have
+//! is their capacity.
+//!
+//! Source: AWS Batch User Guide, compute environment order; jobs stuck in RUNNABLE.
 
 use crate::arn::Arn;
-use crate::job::Job;
+use crate::id::JobId;
+use crate::job::JobStatus;
 use crate::quantity::Resources;
 use crate::resource::Status;
 use crate::resource::compute_environment::ComputeEnvironment;
+use crate::schedule::shape::Shape;
 use crate::state::State;
-use crate::text::Text;
 
 /// The environments' ceilings are too low. Text: AWS Batch User Guide, jobs stuck in RUNNABLE.
-const MAX_VCPUS_TOO_LOW: &str = "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - CE(s) associated with the job queue cannot meet the CPU requirement of the job.";
+pub(crate) const MAX_VCPUS_TOO_LOW: &str = "MISCONFIGURATION:COMPUTE_ENVIRONMENT_MAX_RESOURCE - CE(s) associated with the job queue cannot meet the CPU requirement of the job.";
 /// No machine is large enough. Text: AWS Batch User Guide, jobs stuck in RUNNABLE.
-const REQUIREMENT_TOO_HIGH: &str = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is higher than that can be met by the CE(s) attached to the job queue.";
+pub(crate) const REQUIREMENT_TOO_HIGH: &str = "MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT - The job resource requirement (vCPU/memory/GPU) is higher than that can be met by the CE(s) attached to the job queue.";
 
-/// What can be done with a job now.
-pub(super) enum Fit {
-    /// It starts here.
-    Now {
-        /// The environment that takes it.
-        compute_environment: Arn,
-        /// Where the attempt runs; of a multi-node job, where each node does.
-        instance_ids: Vec<Text>,
-    },
-    /// It could fit when something ends or comes back.
-    Later,
-    /// Nothing that the queue has could ever take it.
-    Never(&'static str),
+impl ComputeEnvironment {
+    /// It takes jobs.
+    pub(crate) fn is_open(&self) -> bool {
+        self.enabled && matches!(self.status, Status::Valid | Status::Updating)
+    }
+
+    /// Thousandths of a vCPU that it may use.
+    pub(crate) fn ceiling(&self) -> u64 {
+        self.max_vcpus.map_or(u64::MAX, |vcpus| u64::from(vcpus) * 1000)
+    }
 }
 
-/// Finds a place for one attempt of `job`: for all of its nodes, or for none.
-pub(super) fn place(state: &State, queue: &Arn, job: Uuid) -> Fit {
-    let job = &state.jobs[&job];
-    let need = job.resources;
-    let environments = || {
-        let order =
-            state.job_queues.get(queue).map(|queue| queue.environments.as_slice()).unwrap_or_default();
-        order.iter().filter_map(|arn| state.compute_environments.get(arn))
-    };
-    let connected = || state.instances.values().filter(|instance| instance.connected);
-    for ce in environments().filter(|ce| ce.enabled && ce.status == Status::Valid) {
-        let used = state.in_use.get(&ce.arn).copied().unwrap_or_default();
-        if used.milli_vcpus + need.milli_vcpus > ceiling(ce) {
-            continue;
+impl State {
+    /// Whether an environment has instances of its own, launched for what waits.
+    pub(crate) fn scales(&self, ce: &ComputeEnvironment) -> bool {
+        self.settings.scale && ce.scaling.is_some()
+    }
+
+    /// The environments of a queue, in the order in which they are tried.
+    pub(crate) fn environments_of(&self, queue: &str) -> impl Iterator<Item = &ComputeEnvironment> {
+        let order = self.job_queues.get(queue).map(|queue| queue.environments.as_slice());
+        let found = order.unwrap_or_default().iter().filter_map(|arn| self.compute_environments.get(arn));
+        found.map(|ce| &**ce)
+    }
+
+    /// Why none of a queue's environments, were they all empty and open, could take a shape; `None` when one could.
+    pub(crate) fn never_fits(&self, queue: &Arn, shape: &Shape) -> Option<&'static str> {
+        let mut environments = self.environments_of(queue).peekable();
+        environments.peek()?;
+        let mut reason = MAX_VCPUS_TOO_LOW;
+        for ce in environments {
+            if shape.need.milli_vcpus > ce.ceiling() {
+                continue;
+            }
+            let could =
+                if self.scales(ce) { self.could_launch_for(ce, shape) } else { self.machines_could(shape) };
+            if could {
+                return None;
+            }
+            reason = REQUIREMENT_TOO_HIGH;
         }
-        let free = connected().map(|i| (&i.record.instance_id, i.record.capacity.saturating_sub(&i.used)));
-        if let Some(instance_ids) = pack(job, free) {
-            return Fit::Now { compute_environment: ce.arn.clone(), instance_ids };
+        Some(reason)
+    }
+
+    /// Why a job or child waits, in AWS's words, when it is one that can never fit; `None` for any other.
+    pub fn blocked_reason(&self, id: JobId) -> Option<&'static str> {
+        let job = self.jobs.get(&id.job)?;
+        let is_waiting = match self.status_of(id)? {
+            JobStatus::Runnable => true,
+            // The parent of an array stands for its children.
+            JobStatus::Pending => self.arrays.get(&id.job).is_some_and(|array| array.runnable_count() > 0),
+            JobStatus::Submitted
+            | JobStatus::Starting
+            | JobStatus::Running
+            | JobStatus::Succeeded
+            | JobStatus::Failed => false,
+        };
+        let shape = self.shapes.find(&Shape::of(job)).filter(|_| is_waiting)?;
+        self.backlogs.get(&job.queue)?.never.get(&shape).copied()
+    }
+
+    /// Whether the machines that are there by themselves could take a shape if they were empty. With none connected there is
+    /// nothing to measure it against.
+    fn machines_could(&self, shape: &Shape) -> bool {
+        let machines = || self.instances.of(None).filter(|room| room.connected).map(|room| &room.record);
+        if machines().next().is_none() {
+            return true;
         }
+        let mut all = Resources::default();
+        machines().for_each(|machine| all.reserve(&machine.capacity));
+        let fits_somewhere = |part: &Resources| {
+            machines().any(|machine| {
+                machine.capacity.covers(part)
+                    && shape
+                        .architecture
+                        .is_none_or(|wanted| machine.architecture.is_none_or(|has| has == wanted))
+            })
+        };
+        all.covers(&shape.need) && shape.parts().all(|(part, _)| fits_somewhere(&part))
     }
-    if environments().next().is_some() && environments().all(|ce| need.milli_vcpus > ceiling(ce)) {
-        return Fit::Never(MAX_VCPUS_TOO_LOW);
-    }
-    // With no machine connected there is nothing to measure the job against.
-    if connected().next().is_some() && never_fits(job, connected().map(|instance| instance.record.capacity)) {
-        return Fit::Never(REQUIREMENT_TOO_HIGH);
-    }
-    Fit::Later
-}
-
-/// Puts each node (or the one attempt) on an instance with room for it, the largest first; `None` when one finds none.
-fn pack<'a>(job: &Job, room: impl Iterator<Item = (&'a Text, Resources)>) -> Option<Vec<Text>> {
-    let Some(nodes) = &job.nodes else {
-        let mut room = room.filter(|(_, free)| free.covers(&job.resources));
-        return room.next().map(|(id, _)| vec![id.clone()]);
-    };
-    let mut room: Vec<(&Text, Resources)> = room.collect();
-    let needs = nodes.needs();
-    let mut order: Vec<usize> = (0..needs.len()).collect();
-    order.sort_by_key(|&node| std::cmp::Reverse(needs[node]));
-    let mut places = vec![Text::default(); needs.len()];
-    for node in order {
-        let (id, free) = room.iter_mut().find(|(_, free)| free.covers(&needs[node]))?;
-        *free = free.saturating_sub(&needs[node]);
-        places[node] = (*id).clone();
-    }
-    Some(places)
-}
-
-/// Whether some part of the job is larger than any machine, or all of it than all of them.
-fn never_fits(job: &Job, machines: impl Iterator<Item = Resources>) -> bool {
-    let machines: Vec<Resources> = machines.collect();
-    let needs = job.nodes.as_ref().map_or_else(|| vec![job.resources], |nodes| nodes.needs());
-    let mut all = Resources::default();
-    machines.iter().for_each(|machine| all.reserve(machine));
-    let fits_somewhere = |need: &Resources| machines.iter().any(|machine| machine.covers(need));
-    !needs.iter().all(fits_somewhere) || !all.covers(&job.resources)
-}
-
-/// Thousandths of a vCPU that an environment may use.
-fn ceiling(ce: &ComputeEnvironment) -> u64 {
-    ce.max_vcpus.map_or(u64::MAX, |vcpus| u64::from(vcpus) * 1000)
 }

@@ -1,32 +1,44 @@
-//! The scheduling pass: which RUNNABLE jobs start now, and where.
+//! Scheduling: which RUNNABLE jobs start now, and where.
 //!
-//! Queues are visited by priority ([`order`]); within a queue jobs start in order of submission or by share ([`share`]), and
-//! the first that does not fit now, or lacks a consumable resource, holds back those behind it, while lower queues may
-//! still start theirs. Environments are tried in the queue's order ([`fit`]). What is decided becomes an attempt in
-//! [`launch`].
+//! | question | file |
+//! |---|---|
+//! | which job gets room next | [`pass`](self): `pass` |
+//! | what of a job decides where it fits | `shape` |
+//! | what waits in a queue, in which order | `backlog`, `lane` |
+//! | whose turn it is among shares | `share` |
+//! | which environments may take it, and whether any ever could | `fit` |
+//! | what each instance has left | `room` |
+//! | who may go past a job that has to wait | `backfill` |
+//! | what the backend is told | `launch` |
 //!
-//! A pass costs O(queues + placements · log); it does not look at jobs behind a head that has to wait.
+//! A pass ([`State::assign`]) only gives out room. What it gave becomes attempts here.
 //!
 //! Source: AWS Batch User Guide, job queue scheduling and compute environment order.
 
+mod backfill;
+mod backlog;
 mod fit;
+mod lane;
 mod launch;
-mod order;
+mod pass;
+mod room;
+mod shape;
 mod share;
 
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::arn::Arn;
-use crate::id::{JobId, Member};
+use crate::id::JobId;
 use crate::job::{Placement, Transition};
-use crate::schedule::fit::Fit;
 use crate::turn::Turn;
 
+pub use backlog::{Backlog, ShareUsage};
 pub use launch::{DEFAULT_LOG_GROUP, log_group, log_stream, task_arn};
-pub use share::ShareUsage;
-pub(crate) use share::{Share, check_share, usage};
+pub use pass::Assignment;
+pub(crate) use room::Instances;
+pub(crate) use shape::{Shape, Shapes};
+pub(crate) use share::{check_share, usage};
 
 impl Turn<'_> {
     /// Places what can be placed.
@@ -34,47 +46,28 @@ impl Turn<'_> {
         if !std::mem::take(&mut self.state.schedule_due) {
             return;
         }
-        if std::mem::take(&mut self.state.capacity_changed) {
-            self.reconsider_unplaceable();
+        if self.state.capacity_changed {
             self.reconsider_service_jobs();
         }
-        for queue in order::by_priority(self.state) {
-            while let Some((sequence, job)) = self.head(&queue) {
-                match fit::place(self.state, &queue, job) {
-                    Fit::Now { compute_environment, instance_ids } if self.has_consumables(job) => {
-                        let placements = instance_ids.into_iter().map(|instance_id| Placement {
-                            compute_environment: compute_environment.clone(),
-                            instance_id,
-                            task_id: self.fresh.task_id(),
-                            stopping: None,
-                            address: None,
-                        });
-                        let placements = placements.collect();
-                        self.put(job, placements);
-                    }
-                    Fit::Now { .. } | Fit::Later => break,
-                    Fit::Never(reason) => self.set_aside(&queue, sequence, job, reason),
-                }
-            }
+        for Assignment { job, compute_environment, instance_ids } in self.state.assign(self.now) {
+            let placements = instance_ids.into_iter().map(|instance_id| Placement {
+                compute_environment: compute_environment.clone(),
+                instance_id,
+                task_id: self.fresh.task_id(),
+                stopping: None,
+                address: None,
+            });
+            let placements = placements.collect();
+            self.put(job, placements);
         }
         self.schedule_service_jobs();
         self.state.schedule_due = false; // placing marks it, but this pass has just looked
     }
 
-    fn head(&self, queue: &Arn) -> Option<(u64, Uuid)> {
-        self.state.backlogs.get(queue)?.head()
-    }
-
-    fn has_consumables(&self, job: Uuid) -> bool {
-        self.state.consumables_available(self.state.jobs[&job].held_consumables(Member::Whole))
-    }
-
     /// The job itself, or the next RUNNABLE child of an array.
     fn next_of(&self, job: Uuid) -> JobId {
         match self.state.array(job) {
-            Some(array) => {
-                JobId::child(job, array.next_runnable().expect("a job in the backlog has something RUNNABLE"))
-            }
+            Some(array) => JobId::child(job, array.next_runnable().expect("what got room is RUNNABLE")),
             None => JobId::whole(job),
         }
     }
@@ -88,20 +81,16 @@ impl Turn<'_> {
         let (id, placement) = (self.next_of(job), placements.swap_remove(0));
         self.transition(id, Transition::Place, None);
         self.settle_in(id, placement);
-        if self.state.jobs[&id.job].execution.status_reason.is_some() {
-            // An array that had been set aside before a restart of the server.
-            self.job_mut(id.job).execution.status_reason = None;
-        }
         self.start(id);
     }
 
-    /// Gives a job, child or node its place.
+    /// Gives a job, child or node its place, whose room has been booked.
     pub(crate) fn settle_in(&mut self, id: JobId, placement: Placement) {
         let attempt = self.execution_mut(id, |execution| {
             execution.placement = Some(Box::new(placement.clone()));
             execution.current_attempt(id).expect("it has just been placed")
         });
-        self.state.reserve(&placement, attempt);
+        self.state.attach(&placement, attempt);
         let job = Arc::clone(&self.state.jobs[&id.job]);
         self.spend_consumables(job.held_consumables(id.member));
     }
@@ -121,25 +110,6 @@ impl Turn<'_> {
                     break;
                 }
             }
-        }
-    }
-
-    /// A job that can never fit says so, and lets those behind it pass.
-    fn set_aside(&mut self, queue: &Arn, sequence: u64, job: Uuid, reason: &str) {
-        self.job_mut(job).execution.status_reason = Some(reason.into());
-        let (record, now) = (Arc::clone(&self.state.jobs[&job]), self.now);
-        let backlog = self.state.backlogs.entry(queue.clone()).or_default();
-        backlog.remove(&record, now);
-        backlog.unplaceable.insert(sequence, job);
-    }
-
-    fn reconsider_unplaceable(&mut self) {
-        let backlogs = self.state.backlogs.values_mut();
-        let again: Vec<Uuid> =
-            backlogs.flat_map(|backlog| std::mem::take(&mut backlog.unplaceable).into_values()).collect();
-        for job in again {
-            self.job_mut(job).execution.status_reason = None;
-            self.state.enqueue(job);
         }
     }
 }

@@ -1,297 +1,135 @@
-//! The order in which the RUNNABLE jobs of one queue go.
+//! Fair share: how much a share has used lately, and what that means for its turn.
 //!
-//! A FIFO queue goes by submission. A fair-share queue goes by share: the share whose running vCPUs times its weight are
-//! the fewest is next; within a share, jobs of higher priority go first, then by submission. A job is in a share exactly
-//! when its queue has a policy, and a queue with a policy keeps one, so a backlog with shares is that of a fair-share queue.
+//! A share is scored by the vCPUs that it has now, and the average that it had over the decay window, recent use counting
+//! more, times its weight; the lowest score goes next. History is kept in a fixed number of intervals, so that a score
+//! costs the same whatever happened; it is rebuilt from the attempts of known jobs when the server starts.
 //!
-//! FIFO costs O(log jobs) a placement; fair share O(active shares) in addition.
-//!
-//! Source: AWS Batch User Guide, fair-share scheduling policies.
+//! Source: AWS Batch User Guide, fair-share scheduling policies; API reference, FairsharePolicy.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
-use std::iter::Peekable;
-
-use uuid::Uuid;
+use std::collections::BTreeMap;
 
 use crate::arn::Arn;
-use crate::id::{JobId, Member};
-use crate::job::Job;
-use crate::job::depends_on::Dependency;
 use crate::refusal::Refusal;
-use crate::resource::consumable_resource::Consumable;
-use crate::state::{Backlog, State};
 use crate::text::Text;
 use crate::time::Timestamp;
 
 /// Shares of a queue that may be active at once. Source: AWS Batch User Guide, service quotas.
 const ACTIVE_SHARES_MAX: usize = 500;
 
-/// One active share of a queue.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Share {
-    /// Jobs with something RUNNABLE: by priority, then by order of submission.
-    runnable: BTreeSet<(Reverse<u32>, u64)>,
-    /// Thousandths of a vCPU that its attempts have.
-    running: u64,
-    /// Jobs that have not ended; the share is active while there are any.
-    live: usize,
-    /// In ten-thousandths.
-    weight: u32,
+/// The shortest window over which use is remembered, in seconds. Source: AWS Batch API reference, FairsharePolicy
+/// (shareDecaySeconds: 0 stands for it).
+pub(crate) const DECAY_MIN_SECONDS: u32 = 600;
+
+/// Intervals that a window is cut into.
+const INTERVALS: usize = 32;
+
+/// What a share had, over the last window.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Past {
+    /// Length of an interval in milliseconds.
+    interval: u64,
+    /// Thousandths of a vCPU times milliseconds, by number of the interval modulo [`INTERVALS`].
+    used: [u64; INTERVALS],
+    /// Up to when it is written.
+    until: u64,
 }
 
-/// What shares are compared by.
+impl Past {
+    /// Nothing yet, to be remembered for `seconds` and no less than [`DECAY_MIN_SECONDS`].
+    pub(crate) fn new(seconds: u32, now: Timestamp) -> Past {
+        let window = u64::from(seconds.max(DECAY_MIN_SECONDS)) * 1000;
+        Past { interval: window / INTERVALS as u64, used: [0; INTERVALS], until: now.0 }
+    }
+
+    /// Length of the window in milliseconds.
+    pub(crate) fn window(&self) -> u64 {
+        self.interval * INTERVALS as u64
+    }
+
+    /// Writes down that `running` thousandths of a vCPU were in use until `now`.
+    pub(crate) fn advance(&mut self, running: u64, now: Timestamp) {
+        let begin = self.until.max(now.0.saturating_sub(self.window()));
+        for number in self.until / self.interval + 1..=now.0 / self.interval {
+            if number + INTERVALS as u64 > now.0 / self.interval {
+                self.used[Self::place(number)] = 0;
+            }
+        }
+        self.until = self.until.max(now.0);
+        self.write(running, begin, now.0);
+    }
+
+    /// Adds what an earlier attempt had, as far as it is within the window that ends now.
+    pub(crate) fn recall(&mut self, milli_vcpus: u64, from: Timestamp, to: Timestamp) {
+        // The oldest interval has been given to the newest already.
+        let oldest = (self.until / self.interval + 1).saturating_sub(INTERVALS as u64) * self.interval;
+        self.write(milli_vcpus, from.0.max(oldest), to.0.min(self.until));
+    }
+
+    fn write(&mut self, milli_vcpus: u64, mut from: u64, to: u64) {
+        while from < to && milli_vcpus > 0 {
+            let end = ((from / self.interval + 1) * self.interval).min(to);
+            let used = &mut self.used[Self::place(from / self.interval)];
+            *used = used.saturating_add(milli_vcpus.saturating_mul(end - from));
+            from = end;
+        }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "reduced to less than INTERVALS before")]
+    fn place(number: u64) -> usize {
+        (number % INTERVALS as u64) as usize
+    }
+
+    /// The average over the window in thousandths of a vCPU, where use counts the less the older it is, down to nothing:
+    /// who had 1 vCPU all the time gets 1000.
+    pub(crate) fn average(&self) -> u64 {
+        let (newest, window) = (self.until / self.interval, u128::from(self.window()));
+        let oldest = (newest + 1).saturating_sub(INTERVALS as u64);
+        let weighted: u128 = (oldest..=newest)
+            .map(|number| {
+                let middle = number * self.interval + self.interval / 2;
+                let age = u128::from(self.until.saturating_sub(middle));
+                u128::from(self.used[Self::place(number)]) * window.saturating_sub(age)
+            })
+            .sum();
+        u64::try_from(weighted * 2 / (window * window)).unwrap_or(u64::MAX)
+    }
+
+    /// The same, to be remembered for another time.
+    pub(crate) fn over(&self, seconds: u32) -> Past {
+        let mut other = Past::new(seconds, Timestamp(self.until));
+        if other.interval == self.interval {
+            return self.clone();
+        }
+        let newest = self.until / self.interval;
+        for number in (newest + 1).saturating_sub(INTERVALS as u64)..=newest {
+            let begin = number * self.interval;
+            let end = (begin + self.interval).min(self.until);
+            let used = self.used[Self::place(number)];
+            if end > begin {
+                other.recall(used / (end - begin), Timestamp(begin), Timestamp(end));
+            }
+        }
+        other
+    }
+}
+
+/// What shares are compared by: use in thousandths of a vCPU, weight in ten-thousandths.
 pub(crate) fn usage(running: u64, weight: u32) -> u128 {
     u128::from(running) * u128::from(weight)
 }
 
-/// Place of a job in its share.
-fn rank(job: &Job) -> (Reverse<u32>, u64) {
-    (Reverse(job.scheduling_priority.unwrap_or(0)), job.sequence)
-}
-
-impl Backlog {
-    /// Puts a job among those with something RUNNABLE.
-    pub(crate) fn add(&mut self, job: &Job, now: Timestamp) {
-        let is_last = self.runnable.last_key_value().is_none_or(|(&last, _)| last < job.sequence);
-        let is_new = self.runnable.insert(job.sequence, job.id).is_none();
-        if let Some(share) = self.share_of(job) {
-            share.runnable.insert(rank(job));
+/// Of `total`, in whatever unit, what `active` shares may use: `percent` to the power of their number is kept for shares that
+/// are not active yet. Source: AWS Batch API reference, FairsharePolicy (computeReservation).
+pub(crate) fn cap(total: u64, percent: u32, active: usize) -> u64 {
+    let mut kept = total;
+    for _ in 0..active {
+        let next = u64::try_from(u128::from(kept) * u128::from(percent) / 100).unwrap_or(kept);
+        if next == kept {
+            break;
         }
-        if is_new && (!is_last || job.share_identifier.is_some()) {
-            self.moved_at = now;
-        }
+        kept = next;
     }
-
-    /// Takes a job out of those with something RUNNABLE.
-    pub(crate) fn remove(&mut self, job: &Job, now: Timestamp) {
-        if self.runnable.remove(&job.sequence).is_some() {
-            self.moved_at = now;
-        }
-        if let Some(share) = self.share_of(job) {
-            share.runnable.remove(&rank(job));
-        }
-    }
-
-    /// The job that goes next, by its place in the order of submission.
-    pub(crate) fn head(&self) -> Option<(u64, Uuid)> {
-        if self.shares.is_empty() {
-            return self.runnable.first_key_value().map(|(&sequence, &job)| (sequence, job));
-        }
-        let heads = self.shares.values().filter_map(|share| {
-            let &(_, sequence) = share.runnable.first()?;
-            Some((usage(share.running, share.weight), sequence))
-        });
-        let (_, sequence) = heads.min()?;
-        Some((sequence, *self.runnable.get(&sequence)?))
-    }
-
-    /// The last of a share's jobs ends the share.
-    pub(crate) fn leave_share(&mut self, job: &Job) {
-        let Some(identifier) = &job.share_identifier else { return };
-        if let Some(share) = self.shares.get_mut(identifier) {
-            share.live -= 1;
-            if share.live == 0 {
-                self.shares.remove(identifier);
-            }
-        }
-    }
-
-    fn share_of(&mut self, job: &Job) -> Option<&mut Share> {
-        self.shares.get_mut(job.share_identifier.as_ref()?)
-    }
-}
-
-/// A share as a snapshot shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ShareUsage {
-    /// `shareIdentifier`.
-    pub identifier: Text,
-    /// Thousandths of a vCPU that its attempts have.
-    pub milli_vcpus: u64,
-}
-
-/// The jobs of one share, or of a whole FIFO queue, in the order in which they go: their sequence, and what of them goes.
-struct Lane<'a> {
-    running: u64,
-    weight: u32,
-    jobs: Peekable<Box<dyn Iterator<Item = (u64, JobId)> + 'a>>,
-}
-
-impl State {
-    /// A job has entered a queue: it counts for its share.
-    pub(crate) fn enter_share(&mut self, job: &Job) {
-        let Some(identifier) = &job.share_identifier else { return };
-        let weight = self.weight(&job.queue, identifier);
-        let shares = &mut self.backlogs.entry(job.queue.clone()).or_default().shares;
-        let share = shares.entry(identifier.clone()).or_insert(Share { weight, ..Share::default() });
-        share.live += 1;
-    }
-
-    /// The queue has another policy, or its policy other weights.
-    pub(crate) fn weigh_shares(&mut self, queue: &Arn) {
-        let active = self.backlogs.get(queue).into_iter().flat_map(|backlog| backlog.shares.keys());
-        let weights: Vec<u32> = active.map(|identifier| self.weight(queue, identifier)).collect();
-        let shares = self.backlogs.get_mut(queue).into_iter().flat_map(|backlog| backlog.shares.values_mut());
-        shares.zip(weights).for_each(|(share, weight)| share.weight = weight);
-    }
-
-    /// Counts what an attempt of `job` has of its queue, its share and of consumable resources.
-    pub(crate) fn occupy(&mut self, job: &Job, member: Member) {
-        let now = self.latest;
-        self.reserve_consumables(job.held_consumables(member));
-        let milli_vcpus = job.resources_of(member).milli_vcpus;
-        let backlog = self.backlogs.entry(job.queue.clone()).or_default();
-        backlog.running += milli_vcpus;
-        backlog.moved_at = now;
-        if let Some(share) = backlog.share_of(job) {
-            share.running += milli_vcpus;
-        }
-    }
-
-    /// The reverse of [`State::occupy`].
-    pub(crate) fn vacate(&mut self, job: &Job, member: Member) {
-        let now = self.latest;
-        self.release_consumables(job.held_consumables(member));
-        let milli_vcpus = job.resources_of(member).milli_vcpus;
-        let Some(backlog) = self.backlogs.get_mut(&job.queue) else { return };
-        backlog.running -= milli_vcpus;
-        if let Some(share) = backlog.share_of(job) {
-            share.running -= milli_vcpus;
-            backlog.moved_at = now;
-        }
-    }
-
-    /// Thousandths of a vCPU that the queue's attempts have.
-    pub fn queue_usage(&self, queue: &str) -> u64 {
-        self.backlogs.get(queue).map_or(0, |backlog| backlog.running)
-    }
-
-    /// The active shares of a queue, those that use most first.
-    pub fn share_usage(&self, queue: &str) -> Vec<ShareUsage> {
-        let shares = self.backlogs.get(queue).into_iter().flat_map(|backlog| &backlog.shares);
-        let mut usage: Vec<ShareUsage> = shares
-            .map(|(identifier, share)| ShareUsage {
-                identifier: identifier.clone(),
-                milli_vcpus: share.running,
-            })
-            .collect();
-        usage.sort_by_key(|usage| Reverse(usage.milli_vcpus)); // stable: equal ones stay by name
-        usage
-    }
-
-    /// The first `limit` jobs and array children that go next, and since when each is where it is (as far as is known since
-    /// the server started). What can never fit is not among them.
-    pub fn front_of_queue(&self, queue: &str, limit: usize) -> Vec<(JobId, Timestamp)> {
-        let Some(backlog) = self.backlogs.get(queue) else { return Vec::new() };
-        let mut lanes: Vec<Lane<'_>> = Vec::new();
-        for Share { runnable, running, weight, .. } in backlog.shares.values() {
-            let sequences = Box::new(runnable.iter().map(|&(_, sequence)| sequence));
-            lanes.push(self.lane(backlog, (*running, *weight), limit, sequences));
-        }
-        if lanes.is_empty() {
-            lanes.push(self.lane(backlog, (0, 0), limit, Box::new(backlog.runnable.keys().copied())));
-        }
-        let mut front = Vec::new();
-        while front.len() < limit {
-            let heads = lanes.iter_mut().filter_map(|lane| {
-                let &(sequence, _) = lane.jobs.peek()?;
-                Some((usage(lane.running, lane.weight), sequence, lane))
-            });
-            let Some((_, _, lane)) = heads.min_by_key(|&(usage, sequence, _)| (usage, sequence)) else {
-                break;
-            };
-            let Some((_, id)) = lane.jobs.next() else { break };
-            lane.running += self.jobs[&id.job].resources.milli_vcpus;
-            front.push((id, backlog.moved_at.max(self.runnable_since(id))));
-        }
-        front
-    }
-
-    fn lane<'a>(
-        &'a self,
-        backlog: &'a Backlog,
-        (running, weight): (u64, u32),
-        limit: usize,
-        sequences: Box<dyn Iterator<Item = u64> + 'a>,
-    ) -> Lane<'a> {
-        let jobs = sequences.filter_map(|sequence| Some((sequence, *backlog.runnable.get(&sequence)?)));
-        let members = jobs.flat_map(move |(sequence, job)| {
-            self.runnable_members(job, limit).into_iter().map(move |id| (sequence, id))
-        });
-        let jobs: Box<dyn Iterator<Item = (u64, JobId)> + 'a> = Box::new(members);
-        Lane { running, weight, jobs: jobs.peekable() }
-    }
-
-    /// A job itself, or the first RUNNABLE children of an array.
-    fn runnable_members(&self, job: Uuid, limit: usize) -> Vec<JobId> {
-        match self.arrays.get(&job) {
-            None => vec![JobId::whole(job)],
-            Some(array) => array.runnable().take(limit).map(|index| JobId::child(job, index)).collect(),
-        }
-    }
-
-    /// When a RUNNABLE job or child became so: with its creation, the end of the last that it waited for, or of its attempt.
-    fn runnable_since(&self, id: JobId) -> Timestamp {
-        let Some((job, execution)) = self.find(id) else { return Timestamp::default() };
-        let awaited = job.depends_on.iter().filter_map(|dependency| match (*dependency, id.member) {
-            (Dependency::Job(on) | Dependency::AfterAny(on), _) => Some(on),
-            (Dependency::NToN(on), Member::Index(index)) => Some(JobId::child(on, index)),
-            (Dependency::Sequential, Member::Index(index)) if index > 0 => {
-                Some(JobId::child(id.job, index - 1))
-            }
-            (Dependency::NToN(_) | Dependency::Sequential, _) => None,
-        });
-        let ends = awaited.filter_map(|on| self.find(on)?.1.stopped_at);
-        ends.fold(execution.latest(), Timestamp::max)
-    }
-
-    /// Checks that the accounts of every queue and consumable resource agree with the jobs, of which `placed` gives each as
-    /// often as it has attempts.
-    ///
-    /// # Panics
-    /// When they do not: a bug.
-    pub(crate) fn check_accounts<'a>(&self, placed: impl Iterator<Item = (&'a Job, Member)>) {
-        let mut running: BTreeMap<&str, u64> = BTreeMap::new();
-        let mut shares: BTreeMap<&str, BTreeMap<Text, Share>> = BTreeMap::new();
-        let mut held: BTreeMap<Arn, u128> = BTreeMap::new();
-        let mut consumers: BTreeMap<Arn, BTreeMap<u64, Uuid>> = BTreeMap::new();
-        #[expect(clippy::iter_over_hash_type, reason = "whatever the order, the same is found")]
-        for job in self.jobs.values() {
-            for Consumable { arn, .. } in job.held_consumables(Member::Whole) {
-                consumers.entry(arn.clone()).or_default().insert(job.sequence, job.id);
-            }
-            if let Some(identifier) =
-                job.share_identifier.as_ref().filter(|_| !job.execution.status.is_terminal())
-            {
-                let weight = self.weight(&job.queue, identifier);
-                let shares = shares.entry(&job.queue).or_default();
-                let share = shares.entry(identifier.clone()).or_insert(Share { weight, ..Share::default() });
-                share.live += 1;
-                if self.backlogs[&job.queue].runnable.contains_key(&job.sequence) {
-                    share.runnable.insert(rank(job));
-                }
-            }
-        }
-        for (job, member) in placed {
-            let milli_vcpus = job.resources_of(member).milli_vcpus;
-            *running.entry(&job.queue).or_default() += milli_vcpus;
-            for Consumable { arn, quantity } in job.held_consumables(member) {
-                *held.entry(arn.clone()).or_default() += u128::from(*quantity);
-            }
-            if let Some(identifier) = &job.share_identifier {
-                let share = shares.get_mut(job.queue.as_str()).and_then(|shares| shares.get_mut(identifier));
-                share.expect("it is active").running += milli_vcpus;
-            }
-        }
-        held.retain(|_, held| *held > 0);
-        assert_eq!(self.consumables_held, held, "consumables add up");
-        assert_eq!(self.consumers, consumers, "it is known who needs what");
-        for (arn, backlog) in &self.backlogs {
-            assert_eq!(backlog.running, running.remove(arn.as_str()).unwrap_or(0), "{arn} adds up");
-            assert_eq!(backlog.shares, shares.remove(arn.as_str()).unwrap_or_default(), "shares of {arn}");
-        }
-    }
+    total - kept.min(total)
 }
 
 /// A job of a fair-share queue names a share, and one more may be `active`.
@@ -305,4 +143,63 @@ pub(crate) fn check_share<V>(
         return Err(Refusal::TooManyShares { arn: queue.clone() });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: u64 = 600_000;
+
+    fn past(history: &[(u64, u64)]) -> Past {
+        let mut past = Past::new(0, Timestamp(1_000_000_000));
+        for &(running, millis) in history {
+            past.advance(running, Timestamp(past.until + millis));
+        }
+        past
+    }
+
+    #[test]
+    fn use_counts_less_the_older_it_is() {
+        let near = |a: u64, b: u64| a.abs_diff(b) <= 50; // a window has 32 intervals
+        for (history, want) in [
+            (&[][..], 0),
+            (&[(1000, 10 * WINDOW)], 1000),
+            (&[(1000, WINDOW / 2)], 750),
+            (&[(1000, WINDOW / 2), (0, WINDOW / 2)], 250),
+            (&[(1000, WINDOW), (0, WINDOW / 2)], 250),
+            (&[(1000, WINDOW), (0, 2 * WINDOW)], 0),
+            (&[(1000, WINDOW), (0, 1000 * WINDOW), (2000, WINDOW / 2)], 1500),
+            (&[(4000, WINDOW / 4), (0, WINDOW / 4), (4000, WINDOW / 2)], 3000 + 250),
+        ] {
+            let got = past(history).average();
+            assert!(near(got, want), "{history:?}: {got}, not {want}");
+        }
+    }
+
+    #[test]
+    fn the_reservation_shrinks_with_each_active_share() {
+        for (percent, active, want) in
+            [(50, 1, 500), (50, 2, 750), (50, 3, 875), (0, 1, 1000), (99, 1, 10), (50, 500, 1000), (0, 0, 0)]
+        {
+            assert_eq!(cap(1000, percent, active), want, "{percent} % for {active}");
+        }
+        assert_eq!(cap(u64::MAX, 99, 1), u64::MAX - u64::try_from(u128::from(u64::MAX) * 99 / 100).unwrap());
+    }
+
+    #[test]
+    fn what_is_recalled_is_what_was_written() {
+        let start = 1_000_000_000;
+        let mut written = past(&[(3000, 200_000), (1000, 100_000)]);
+        let mut recalled = Past::new(0, Timestamp(written.until));
+        recalled.recall(3000, Timestamp(start), Timestamp(start + 200_000));
+        recalled.recall(1000, Timestamp(start + 200_000), Timestamp(start + 300_000));
+        recalled.recall(1000, Timestamp(5), Timestamp(start - WINDOW));
+        assert_eq!(recalled, written);
+        // 3000 for 200 s at an age of 200 s, 1000 for 100 s at an age of 50 s.
+        assert!(written.average().abs_diff(1638) <= 50, "{}", written.average());
+        assert!(written.over(6_000).average().abs_diff(226) <= 10, "{}", written.over(6_000).average());
+        written.advance(0, Timestamp(written.until + 2 * WINDOW));
+        assert_eq!(written.average(), 0);
+    }
 }

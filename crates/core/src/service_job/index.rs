@@ -160,9 +160,7 @@ impl State {
         jobs.in_use.entry(placement.environment.clone()).or_default().add(&job.training.instances);
         let held = &mut jobs.backlog(&job.queue).in_use;
         held.entry(job.lane()).or_default().add(&job.training.instances);
-        if let Some(instance) = self.instances.get_mut(&placement.instance_id) {
-            instance.attempts.insert(attempt);
-        }
+        self.instances.attach(&placement.instance_id, attempt);
     }
 
     /// Gives the capacity of an attempt back.
@@ -182,9 +180,7 @@ impl State {
         };
         give_back(&mut self.service_jobs.in_use, &placement.environment);
         give_back(&mut self.service_jobs.backlog(&job.queue).in_use, &job.lane());
-        if let Some(instance) = self.instances.get_mut(&placement.instance_id) {
-            instance.attempts.remove(&attempt);
-        }
+        self.instances.detach(&placement.instance_id, attempt, self.latest);
         self.schedule_due = true;
     }
 

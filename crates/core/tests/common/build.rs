@@ -67,6 +67,7 @@ pub fn definition() -> JobDefinition {
         nodes: None,
         managed_instances: None,
         consumables: None,
+        architecture: None,
     }
 }
 

@@ -23,7 +23,7 @@ use fornada_core::job::{Execution, Job, JobStatus};
 use fornada_core::refusal::Refusal;
 use fornada_core::resource::{compute_environment as ce, job_queue};
 use fornada_core::service_job::LOG_GROUP;
-use fornada_core::state::State;
+use fornada_core::state::{Settings, State};
 use fornada_core::time::Timestamp;
 use fornada_core::turn::Turn;
 
@@ -52,6 +52,7 @@ pub struct World {
     pub store: Store,
     /// Ids of all submitted jobs, oldest first.
     pub jobs: Vec<Uuid>,
+    pub settings: Settings,
     turns: u128,
     last: Lost,
 }
@@ -73,12 +74,20 @@ impl World {
             machine: Machine::new(vcpus),
             store: Store::default(),
             jobs: Vec::new(),
+            settings: Settings::default(),
             turns: 0,
             last: Lost::Nothing,
         };
         world.turn(|turn| turn.register_job_definition(&scope(), "d", definition()));
         world.connect();
         world
+    }
+
+    /// The same with a queue strictly in order.
+    pub fn strict(mut self) -> World {
+        self.settings.backfill = false;
+        self.state.configure(self.settings);
+        self
     }
 
     /// One turn: decide, commit, check, act.
@@ -270,7 +279,8 @@ impl World {
 
     /// The status reason; empty when there is none.
     pub fn reason(&self, id: JobId) -> String {
-        self.find(id).status_reason.map(String::from).unwrap_or_default()
+        let stored = self.find(id).status_reason.map(String::from);
+        stored.or_else(|| self.state.blocked_reason(id).map(String::from)).unwrap_or_default()
     }
 
     /// Statuses of the children by number: (PENDING, RUNNABLE, STARTING or RUNNING, SUCCEEDED, FAILED).
@@ -385,6 +395,7 @@ impl World {
             self.now = now; // or what has become due meanwhile would happen at once
         }
         self.state = State::recover(self.store.records());
+        self.state.configure(self.settings);
         self.machine.connected = false;
         self.turn(|turn| turn.resume());
         let seen = self.seen();

@@ -1,0 +1,158 @@
+//! The jobs of one share that have something RUNNABLE, by shape and in the order in which they go; a FIFO queue has one lane.
+//!
+//! Within a lane jobs go by priority, then by submission. Adding and taking a job costs O(log jobs of its shape + log shapes).
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, btree_map};
+use std::ops::Bound;
+
+use uuid::Uuid;
+
+use crate::job::Job;
+use crate::schedule::shape::ShapeId;
+use crate::schedule::share::{self, Past};
+use crate::text::Text;
+
+/// Place of a job in its lane: priority in the upper 14 bits, highest first; below, the order of submission.
+pub(crate) type Rank = u64;
+
+const SEQUENCE_BITS: u32 = 50;
+
+/// Source: AWS Batch API reference, SubmitJob (schedulingPriorityOverride).
+const PRIORITY_MAX: u32 = 9999;
+
+/// Place of a job in its lane.
+pub(crate) fn rank(job: &Job) -> Rank {
+    let priority = job.scheduling_priority.unwrap_or(0).min(PRIORITY_MAX);
+    (u64::from(PRIORITY_MAX - priority) << SEQUENCE_BITS) | job.sequence
+}
+
+/// Position in the order of submission.
+pub(crate) fn sequence(rank: Rank) -> u64 {
+    rank & ((1 << SEQUENCE_BITS) - 1)
+}
+
+/// A job, and how much of it is RUNNABLE: 1, or of an array so many children.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Waiting {
+    pub(crate) job: Uuid,
+    pub(crate) count: u32,
+}
+
+/// The jobs of one share, or of a whole FIFO queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Lane {
+    /// `shareIdentifier`; empty in a FIFO queue.
+    pub(crate) name: Text,
+    waiting: BTreeMap<ShapeId, BTreeMap<Rank, Waiting>>,
+    /// The first job of each shape.
+    heads: BTreeSet<(Rank, ShapeId)>,
+    /// Thousandths of a vCPU that its attempts have.
+    pub(crate) running: u64,
+    /// Jobs that have not ended.
+    pub(crate) live: usize,
+    /// In ten-thousandths.
+    pub(crate) weight: u32,
+    pub(crate) past: Past,
+}
+
+impl Lane {
+    pub(crate) fn new(name: Text, weight: u32, past: Past) -> Lane {
+        let (waiting, heads) = (BTreeMap::new(), BTreeSet::new());
+        Lane { name, waiting, heads, running: 0, live: 0, weight, past }
+    }
+
+    /// What decides about its turn: the lowest goes next.
+    pub(crate) fn score(&self) -> u128 {
+        share::usage(self.past.average() + self.running, self.weight)
+    }
+
+    /// Sets how much of a job is RUNNABLE; returns how much was.
+    pub(crate) fn set(&mut self, shape: ShapeId, rank: Rank, job: Uuid, count: u32) -> u32 {
+        let jobs = self.waiting.entry(shape).or_default();
+        let old_head = jobs.first_key_value().map(|(&rank, _)| rank);
+        let before = if count == 0 { jobs.remove(&rank) } else { jobs.insert(rank, Waiting { job, count }) };
+        let head = jobs.first_key_value().map(|(&rank, _)| rank);
+        if jobs.is_empty() {
+            self.waiting.remove(&shape);
+        }
+        if head != old_head {
+            self.heads.extend(head.map(|rank| (rank, shape)));
+            old_head.map(|rank| self.heads.remove(&(rank, shape)));
+        }
+        before.map_or(0, |waiting| waiting.count)
+    }
+
+    /// How much of a job is RUNNABLE.
+    pub(crate) fn count(&self, shape: ShapeId, rank: Rank) -> u32 {
+        let jobs = self.waiting.get(&shape);
+        jobs.and_then(|jobs| jobs.get(&rank)).map_or(0, |waiting| waiting.count)
+    }
+
+    /// Takes one job or child of the first job of a shape; says whether that was the last of the job.
+    pub(crate) fn take(&mut self, shape: ShapeId) -> Option<(Uuid, bool)> {
+        let mut first = self.waiting.get_mut(&shape)?.first_entry()?;
+        let Waiting { job, count } = *first.get();
+        if count > 1 {
+            first.get_mut().count -= 1;
+            return Some((job, false));
+        }
+        let rank = *first.key();
+        self.set(shape, rank, job, 0);
+        Some((job, true))
+    }
+
+    /// The first job of a shape.
+    pub(crate) fn first_of(&self, shape: ShapeId) -> Option<(Rank, Waiting)> {
+        self.waiting.get(&shape)?.first_key_value().map(|(&rank, &waiting)| (rank, waiting))
+    }
+
+    /// The first jobs of each shape, in order.
+    pub(crate) fn heads(&self) -> impl Iterator<Item = (Rank, ShapeId)> {
+        self.heads.iter().copied()
+    }
+
+    /// The same, from those of `rank` on.
+    pub(crate) fn heads_from(&self, rank: Rank) -> impl Iterator<Item = (Rank, ShapeId)> {
+        self.heads.range((Bound::Included((rank, 0)), Bound::Unbounded)).copied()
+    }
+
+    /// How many shapes wait.
+    pub(crate) fn shapes(&self) -> usize {
+        self.heads.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
+    /// All jobs, in order. Costs O(log shapes) a job.
+    pub(crate) fn jobs(&self) -> Jobs<'_> {
+        let mut next = BinaryHeap::new();
+        let mut shapes: Vec<btree_map::Iter<'_, Rank, Waiting>> =
+            self.waiting.values().map(BTreeMap::iter).collect();
+        for (number, jobs) in shapes.iter_mut().enumerate() {
+            next.extend(
+                jobs.next().map(|(&rank, &waiting)| Reverse((rank, number, waiting.job, waiting.count))),
+            );
+        }
+        Jobs { next, shapes }
+    }
+}
+
+/// The jobs of a lane, in order.
+pub(crate) struct Jobs<'a> {
+    next: BinaryHeap<Reverse<(Rank, usize, Uuid, u32)>>,
+    shapes: Vec<btree_map::Iter<'a, Rank, Waiting>>,
+}
+
+impl Iterator for Jobs<'_> {
+    type Item = (Rank, Waiting);
+
+    fn next(&mut self) -> Option<(Rank, Waiting)> {
+        let Reverse((rank, number, job, count)) = self.next.pop()?;
+        let after = self.shapes[number].next();
+        self.next.extend(after.map(|(&rank, &waiting)| Reverse((rank, number, waiting.job, waiting.count))));
+        Some((rank, Waiting { job, count }))
+    }
+}
