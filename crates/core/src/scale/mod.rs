@@ -3,6 +3,10 @@
 #[rustfmt::skip]
 mod catalogue;
 pub mod instance_type;
+pub mod plan;
+pub mod select;
+pub mod spot;
+pub mod surplus;
 
 use minicbor::{Decode, Encode};
 
@@ -70,4 +74,25 @@ pub enum AllocationStrategy {
     /// Capacity first, the order of `instanceTypes` as a hint.
     #[n(5)]
     SpotCapacityOptimizedPrioritized,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An environment that scales as little says.
+    pub(super) fn scaling(market: Market, strategy: AllocationStrategy, instance_types: &[&str]) -> Scaling {
+        Scaling {
+            market,
+            strategy,
+            instance_types: instance_types.iter().map(|one| (*one).into()).collect(),
+            min_vcpus: 0,
+            desired_vcpus: 0,
+            bid_percentage: None,
+            scale_down_delay_minutes: None,
+            terminate_jobs_on_update: false,
+            job_execution_timeout_minutes: 30,
+            generation: 0,
+        }
+    }
 }
