@@ -6,6 +6,8 @@ use std::str::FromStr;
 use minicbor::{Decode, Encode};
 pub use uuid::Uuid;
 
+use crate::text::Text;
+
 /// Which part of a job is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum Member {
@@ -153,6 +155,11 @@ impl Fresh {
     /// A task id.
     pub fn task_id(&mut self) -> TaskId {
         TaskId(self.bits())
+    }
+
+    /// An EC2-style instance id: `i-` and 17 hex digits.
+    pub fn instance_id(&mut self) -> Text {
+        format!("i-{:017x}", self.bits() >> 60).into()
     }
 
     fn bits(&mut self) -> u128 {

@@ -134,6 +134,9 @@ pub struct Managed {
     /// When it connected first.
     #[n(6)]
     pub ready_at: Option<Timestamp>,
+    /// The most that an hour may cost, in millionths of a US dollar; `None` for whatever it costs.
+    #[n(7)]
+    pub max_price: Option<u64>,
 }
 
 /// Where a managed instance is in its life.

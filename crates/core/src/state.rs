@@ -24,6 +24,7 @@ use crate::resource::job_queue::JobQueue;
 use crate::resource::quota_share::QuotaShare;
 use crate::resource::scheduling_policy::SchedulingPolicy;
 use crate::resource::service_environment::ServiceEnvironment;
+use crate::scale::fleet::Fleet;
 use crate::schedule::{Backlog, Instances, Shapes};
 use crate::service_job::index::ServiceJobs;
 use crate::text::Text;
@@ -40,6 +41,8 @@ pub enum Timer {
     ServiceJobTimeout(AttemptId),
     /// What a share of a queue had is forgotten.
     ShareDecay(Arn, Text),
+    /// The fleet of an environment is to be looked at.
+    Scale(Arn),
 }
 
 /// What an operator chooses of how decisions are made. Not stored: it is given at each start.
@@ -100,6 +103,12 @@ pub struct State {
     pub(crate) schedule_due: bool,
     /// The environments or machines changed: what could never fit may fit now.
     pub(crate) capacity_changed: bool,
+    /// The fleets of environments that scale.
+    pub(crate) fleets: BTreeMap<Arn, Fleet>,
+    /// Fleets to be looked at.
+    pub(crate) scale_due: BTreeSet<Arn>,
+    /// More waits than before, or less is coming: all fleets are to be looked at.
+    pub(crate) demand_due: bool,
     pub(crate) settings: Settings,
 }
 
@@ -172,6 +181,9 @@ impl State {
     /// Takes the operator's choices.
     pub fn configure(&mut self, settings: Settings) {
         self.settings = settings;
+        let environments: Vec<Arn> = self.compute_environments.keys().cloned().collect();
+        environments.iter().for_each(|arn| self.refresh_fleet(arn));
+        self.demand_due = true;
         self.schedule_due = true;
         self.capacity_changed = true;
     }
@@ -294,7 +306,9 @@ impl State {
         if let Some(in_use) = self.in_use.get_mut(&placement.compute_environment) {
             in_use.release(&resources);
         }
-        self.instances.give_back(&placement.instance_id, &resources, attempt, self.latest);
+        if self.instances.give_back(&placement.instance_id, &resources, attempt, self.latest) {
+            self.instance_idle(&placement.instance_id);
+        }
         if let Some(address) = placement.address {
             self.addresses.remove(&address);
         }

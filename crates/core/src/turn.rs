@@ -75,6 +75,7 @@ impl<'a> Turn<'a> {
                 Timer::Settle(arn) => self.settle(&arn),
                 Timer::AttemptTimeout(attempt) => self.attempt_timed_out(attempt),
                 Timer::ServiceJobTimeout(attempt) => self.service_job_timed_out(attempt),
+                Timer::Scale(environment) => self.state.fleet_due(&environment),
                 Timer::ShareDecay(queue, share) => self.state.forget_share(&queue, &share),
             }
         }
@@ -96,6 +97,11 @@ impl<'a> Turn<'a> {
     /// Lets a backend do something once this turn is durable.
     pub(crate) fn act(&mut self, action: Action) {
         self.actions.push(action);
+    }
+
+    /// Lets a provisioner do something once this turn is durable.
+    pub(crate) fn provision(&mut self, provision: Provision) {
+        self.provisions.push(provision);
     }
 
     /// A job's record, for changing. Changes of status go through [`Turn::transition`].

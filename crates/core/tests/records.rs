@@ -397,6 +397,7 @@ fn instance() {
         phase: Phase::Draining(Some(Timestamp(1_700_000_000_123))),
         requested_at: Timestamp(1_700_000_000_000),
         ready_at: Some(Timestamp(1_700_000_000_100)),
+        max_price: Some(96_000),
     };
     let architecture = Some(Architecture::Arm64);
     check("instance_managed", &Instance { architecture, managed: Some(Box::new(managed)), ..value });

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::attempt::{Action, AttemptReport, Host, Observation, Outcome};
 use crate::id::{AttemptId, JobId, Member};
-use crate::instance;
+use crate::instance::{self, Phase};
 use crate::job::retry::{self, Failure, RetryAction};
 use crate::job::stop::TIMED_OUT;
 use crate::job::{Attempt, Execution, Job, JobStatus, Placement, StopCause, Transition};
@@ -27,6 +27,7 @@ impl Turn<'_> {
     /// Applies one observation.
     pub fn observe(&mut self, observation: Observation) {
         let Some(observation) = self.observe_service_job(observation) else { return };
+        let Some(observation) = self.observe_instances(observation) else { return };
         match observation {
             Observation::Connected(host, reports) => self.reconcile(host, reports),
             Observation::Started(attempt, at) => self.runs(attempt, at),
@@ -36,7 +37,7 @@ impl Turn<'_> {
             Observation::LaunchFailed(..)
             | Observation::Interrupted(_)
             | Observation::Terminated(_)
-            | Observation::Instances(_) => {}
+            | Observation::Instances(_) => unreachable!("they were applied above"),
         }
         self.settle_dependents();
     }
@@ -56,16 +57,22 @@ impl Turn<'_> {
         let id = host.instance_id.clone();
         let known = self.state.instances.get(&id).map(|instance| Arc::clone(&instance.record));
         let restarted = known.as_ref().is_some_and(|known| known.incarnation != host.incarnation);
-        let managed = known.as_ref().and_then(|known| known.managed.clone());
+        let mut managed = known.as_ref().and_then(|known| known.managed.clone());
+        if let Some(managed) = managed.as_mut().filter(|managed| managed.phase == Phase::Launching) {
+            managed.phase = Phase::Ready;
+            managed.ready_at = Some(self.now);
+            self.state.demand_due = true;
+        }
         let record = Arc::new(instance::Instance { managed, ..instance::Instance::of(&host) });
         let reports: BTreeMap<AttemptId, AttemptReport> =
             reports.into_iter().map(|r| (r.attempt, r)).collect();
         if known.as_ref() != Some(&record) {
             self.touch(Key::Instance(id.clone()));
         }
+        // What an environment could launch for is known without the instances that it has launched.
+        self.state.capacity_changed |= record.managed.is_none();
         self.state.instances.put(record, true, self.now);
         let expected = self.state.instances.get(&id).map(|room| room.attempts.clone()).unwrap_or_default();
-        self.state.capacity_changed = true;
         self.state.schedule_due = true;
 
         // Ends first: the end of a main node decides about nodes that have yet to start.
@@ -191,7 +198,7 @@ impl Turn<'_> {
         self.settle_if_deleting(&placement.compute_environment);
     }
 
-    fn host_lost(&mut self, attempt: AttemptId, instance_id: &Text) {
+    pub(crate) fn host_lost(&mut self, attempt: AttemptId, instance_id: &Text) {
         let outcome = Outcome::without_process(None);
         self.end_attempt(
             attempt,

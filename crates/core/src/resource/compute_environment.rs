@@ -190,6 +190,7 @@ impl Turn<'_> {
     pub(crate) fn settle_compute_environment(&mut self, arn: &Arn) {
         let Some(ce) = self.state.compute_environments.get(arn) else { return };
         match ce.status {
+            Status::Updating | Status::Deleting if self.is_being_replaced(ce) => {}
             Status::Creating | Status::Updating => {
                 self.put_compute_environment(ComputeEnvironment { status: Status::Valid, ..(**ce).clone() });
             }
@@ -197,6 +198,7 @@ impl Turn<'_> {
             Status::Deleting if self.state.in_use.get(arn).is_none_or(|used| used.milli_vcpus == 0) => {
                 self.state.compute_environments.remove(arn);
                 self.state.in_use.remove(arn);
+                self.state.fleets.remove(arn);
                 self.touch(Key::ComputeEnvironment(arn.clone()));
             }
             Status::Deleting | Status::Valid | Status::Invalid => {}
@@ -210,7 +212,10 @@ impl Turn<'_> {
 
     fn put_compute_environment(&mut self, ce: ComputeEnvironment) {
         self.touch(Key::ComputeEnvironment(ce.arn.clone()));
-        self.state.compute_environments.insert(ce.arn.clone(), Arc::new(ce));
+        let arn = ce.arn.clone();
+        self.state.compute_environments.insert(arn.clone(), Arc::new(ce));
+        self.state.refresh_fleet(&arn);
+        self.state.demand_due = true;
         self.state.capacity_changed = true;
         self.state.schedule_due = true;
     }

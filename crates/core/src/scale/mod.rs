@@ -1,11 +1,27 @@
 //! Compute environments that scale: which instances to launch for the jobs that wait, and which to give back.
+//!
+//! | question | file |
+//! |---|---|
+//! | what instance types are there | [`instance_type`], `catalogue` |
+//! | which ones may an environment launch, in which order | [`select`], [`spot`] |
+//! | how many of which for all that waits | [`plan`] |
+//! | which idle ones go, and when | [`surplus`] |
+//! | the fleet of an environment: launching, replacing, terminating, and what becomes of it | `fleet` |
+//! | what provisioners report | `observe` |
+
+#[rustfmt::skip]
+mod catalogue;
+pub(crate) mod fleet;
+pub mod instance_type;
+mod observe;
+pub mod plan;
+pub mod select;
+pub mod spot;
+pub mod surplus;
 
 use minicbor::{Decode, Encode};
 
 use crate::instance::Market;
-use crate::resource::compute_environment::ComputeEnvironment;
-use crate::schedule::Shape;
-use crate::state::State;
 use crate::text::Text;
 
 /// How a managed environment of EC2 instances scales. Its ceiling is [`max_vcpus`].
@@ -71,9 +87,23 @@ pub enum AllocationStrategy {
     SpotCapacityOptimizedPrioritized,
 }
 
-impl State {
-    /// Whether an environment that scales could ever launch what a shape needs.
-    pub(crate) fn could_launch_for(&self, _: &ComputeEnvironment, _: &Shape) -> bool {
-        true
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An environment that scales as little says.
+    pub(super) fn scaling(market: Market, strategy: AllocationStrategy, instance_types: &[&str]) -> Scaling {
+        Scaling {
+            market,
+            strategy,
+            instance_types: instance_types.iter().map(|one| (*one).into()).collect(),
+            min_vcpus: 0,
+            desired_vcpus: 0,
+            bid_percentage: None,
+            scale_down_delay_minutes: None,
+            terminate_jobs_on_update: false,
+            job_execution_timeout_minutes: 30,
+            generation: 0,
+        }
     }
 }

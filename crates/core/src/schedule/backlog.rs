@@ -29,8 +29,8 @@ pub struct Backlog {
     lanes: Vec<Option<Lane>>,
     /// Active shares, and their lanes; in a FIFO queue the one without a name.
     lane_of: BTreeMap<Text, usize>,
-    /// Shapes that wait, and how many jobs of each.
-    pub(crate) shapes: BTreeMap<ShapeId, usize>,
+    /// Shapes that wait, how many jobs of each, and how many jobs and array children.
+    pub(crate) shapes: BTreeMap<ShapeId, (usize, u64)>,
     /// Shapes to be looked at by the next pass even if no instance has got more room.
     pub(crate) fresh: BTreeSet<ShapeId>,
     /// Shapes that nothing the queue has could ever take, and why; until the environments or machines change.
@@ -108,7 +108,7 @@ impl Backlog {
 
     /// One job fewer of a shape waits.
     pub(crate) fn leave_shape(&mut self, shape: ShapeId) {
-        if let Some(jobs) = self.shapes.get_mut(&shape) {
+        if let Some((jobs, _)) = self.shapes.get_mut(&shape) {
             *jobs -= 1;
             if *jobs == 0 {
                 self.shapes.remove(&shape);
@@ -116,6 +116,34 @@ impl Backlog {
                 self.never.remove(&shape);
             }
         }
+    }
+
+    /// So many of a job of a shape wait that were so many before.
+    pub(crate) fn count_units(&mut self, shape: ShapeId, before: u32, now: u32) {
+        if let Some((_, units)) = self.shapes.get_mut(&shape) {
+            *units = *units + u64::from(now) - u64::from(before);
+        }
+    }
+
+    /// How many jobs and array children of a shape wait.
+    pub(crate) fn units(&self, shape: ShapeId) -> u64 {
+        self.shapes.get(&shape).map_or(0, |&(_, units)| units)
+    }
+
+    /// The shapes that wait, those first whose first job goes first.
+    pub(crate) fn shapes_in_order(&self) -> Vec<ShapeId> {
+        let mut heads: BTreeMap<ShapeId, (u128, u64)> = BTreeMap::new();
+        for (_, lane) in self.lanes().filter(|(_, lane)| !lane.is_empty()) {
+            let score = lane.score();
+            for (rank, shape) in lane.heads() {
+                let head = heads.entry(shape).or_insert((score, rank));
+                *head = (*head).min((score, rank));
+            }
+        }
+        let mut shapes: Vec<(u128, u64, ShapeId)> =
+            heads.into_iter().map(|(shape, (score, rank))| (score, rank, shape)).collect();
+        shapes.sort_unstable();
+        shapes.into_iter().map(|(.., shape)| shape).collect()
     }
 
     /// Brings the history of every share up to `now`.
@@ -217,7 +245,9 @@ impl State {
                 let is_new = known.is_none_or(|known| !backlog.shapes.contains_key(&known));
                 let shape = self.shapes.enter(shape);
                 backlog.lane_mut(lane).set(shape, rank, job.id, count);
-                *backlog.shapes.entry(shape).or_default() += 1;
+                let waiting = backlog.shapes.entry(shape).or_default();
+                *waiting = (waiting.0 + 1, waiting.1 + u64::from(count));
+                self.demand_due = true;
                 backlog.fresh.insert(shape);
                 if is_new {
                     backlog.never.remove(&shape);
@@ -230,12 +260,14 @@ impl State {
             (_, count) => {
                 let shape = known.expect("it waits");
                 backlog.lane_mut(lane).set(shape, rank, job.id, count);
+                backlog.count_units(shape, before, count);
                 if count == 0 {
                     self.shapes.leave(shape);
                     backlog.leave_shape(shape);
                     backlog.moved_at = now;
                     backlog.held_back = true; // it may have held back those behind it
                 } else {
+                    self.demand_due |= count > before;
                     backlog.fresh.insert(shape);
                 }
             }
@@ -405,7 +437,8 @@ impl State {
             };
             if runnable > 0 {
                 let shape = self.shapes.find(&Shape::of(job)).expect("its shape waits");
-                *queues.entry(&job.queue).or_default().shapes.entry(shape).or_default() += 1;
+                let waiting = queues.entry(&job.queue).or_default().shapes.entry(shape).or_default();
+                *waiting = (waiting.0 + 1, waiting.1 + u64::from(runnable));
                 let backlog = &self.backlogs[&job.queue];
                 let lane = backlog.lane_of(&lane_name(job)).expect("it has a lane");
                 assert_eq!(backlog.lane(lane).count(shape, rank(job)), runnable, "{} waits", job.id);
@@ -431,7 +464,11 @@ impl State {
             assert_eq!(backlog.live, want.lanes.values().map(|lane| lane.0).sum::<usize>(), "{arn} counts");
             assert_eq!(backlog.shapes, want.shapes, "{arn} counts what waits");
             let waiting: usize = backlog.lanes().map(|(_, lane)| lane.jobs().count()).sum();
-            assert_eq!(waiting, backlog.shapes.values().sum::<usize>(), "{arn}: no other waits");
+            assert_eq!(
+                waiting,
+                backlog.shapes.values().map(|&(jobs, _)| jobs).sum::<usize>(),
+                "{arn}: no other waits"
+            );
             for (_, lane) in backlog.lanes() {
                 let (live, running) = want.lanes.get(&*lane.name).copied().unwrap_or_default();
                 assert_eq!(lane.live, live, "{arn} {}", lane.name);
@@ -445,7 +482,7 @@ impl State {
                     assert_eq!(lane.weight, self.weight(arn, &lane.name), "{arn} {}", lane.name);
                 }
             }
-            for (&shape, &jobs) in &backlog.shapes {
+            for (&shape, &(jobs, _)) in &backlog.shapes {
                 *shapes.entry(shape).or_default() += jobs;
             }
         }
@@ -460,5 +497,5 @@ struct Accounts<'a> {
     running: u64,
     /// Jobs that have not ended, and thousandths of a vCPU.
     lanes: BTreeMap<&'a str, (usize, u64)>,
-    shapes: BTreeMap<ShapeId, usize>,
+    shapes: BTreeMap<ShapeId, (usize, u64)>,
 }

@@ -333,6 +333,10 @@ impl Pass<'_> {
     /// The claim of the job that has to wait: the one that it has had, or a new one.
     fn claim(&self, queue: &mut Queue) {
         let Some((job, shape)) = queue.blocked else { return };
+        if self.is_coming(queue, shape) {
+            queue.backlog.claim = None;
+            return;
+        }
         let known = queue.backlog.claim.as_ref();
         let holds = known.is_some_and(|claim| {
             let is_there = claim.on.as_ref().is_none_or(|(slot, _)| self.state.instances.at(*slot).is_some());
@@ -348,6 +352,13 @@ impl Pass<'_> {
             .map(|e| Ceiling { pool: e.pool, used: e.used.milli_vcpus, max: e.ceiling })
             .collect();
         queue.backlog.claim = Some(self.state.claim(job, shape, &ceilings, self.now));
+    }
+
+    /// Instances are launched for a shape, or will be.
+    fn is_coming(&self, queue: &Queue, shape: ShapeId) -> bool {
+        let arns = queue.environments.iter().map(|&number| &self.environments[number].arn);
+        let mut environments = arns.filter_map(|arn| self.state.compute_environments.get(arn));
+        environments.any(|ce| self.state.is_coming(ce, self.state.shapes.get(shape)))
     }
 
     /// Takes the room, and the job out of its lane.
@@ -386,6 +397,7 @@ impl Pass<'_> {
             lane.running += need.milli_vcpus;
         }
         let (job, was_last) = lane.take(shape).expect("the shape that goes next has a job");
+        backlog.count_units(shape, 1, 0);
         if was_last {
             state.shapes.leave(shape);
             backlog.leave_shape(shape);

@@ -35,6 +35,8 @@ pub(crate) struct Room {
     pub(crate) attempts: BTreeSet<AttemptId>,
     /// When the last of its attempts ended; when it connected, if it had none.
     pub(crate) idle_since: Timestamp,
+    /// It has had an attempt.
+    pub(crate) was_used: bool,
     pool: usize,
 }
 
@@ -54,6 +56,12 @@ struct Pool {
     /// Those with GPUs.
     with_gpus: Order,
     by_gpus: BTreeSet<(u32, Slot)>,
+    /// All of them, open or not.
+    members: BTreeSet<Slot>,
+    /// Thousandths of a vCPU of all but those that were asked to go.
+    staying: u64,
+    /// What those will have that are being launched, and how many are alike.
+    launching: BTreeMap<Resources, u64>,
 }
 
 /// Open instances by what they have left.
@@ -103,12 +111,25 @@ impl Instances {
         self.slots.values().filter_map(|&slot| self.at(slot))
     }
 
-    /// The instances of an environment that scales, by id; with `None`, those that are there by themselves.
-    pub(crate) fn of<'a>(&'a self, environment: Option<&'a Arn>) -> impl Iterator<Item = &'a Room> {
-        let of = move |room: &&Room| {
-            room.record.managed.as_ref().map(|managed| &managed.compute_environment) == environment
-        };
-        self.values().filter(of)
+    /// The instances of an environment that scales, by number; with `None`, those that are there by themselves.
+    pub(crate) fn of(&self, environment: Option<&Arn>) -> impl Iterator<Item = &Room> {
+        let members = self.existing_pool(environment).into_iter().flat_map(|pool| &pool.members);
+        members.filter_map(|&slot| self.at(slot))
+    }
+
+    /// Thousandths of a vCPU of the instances of an environment that scales, but for those that were asked to go.
+    pub(crate) fn staying(&self, environment: &Arn) -> u64 {
+        self.existing_pool(Some(environment)).map_or(0, |pool| pool.staying)
+    }
+
+    /// The room that is being launched for an environment, and how many instances are alike.
+    pub(crate) fn launching(&self, environment: &Arn) -> impl Iterator<Item = (Resources, u64)> {
+        let launching = self.existing_pool(Some(environment)).into_iter().flat_map(|pool| &pool.launching);
+        launching.map(|(&capacity, &count)| (capacity, count))
+    }
+
+    fn existing_pool(&self, environment: Option<&Arn>) -> Option<&Pool> {
+        self.pool_of.get(&environment.cloned()).map(|&pool| &self.pools[pool])
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -133,10 +154,12 @@ impl Instances {
                 used: Resources::default(),
                 attempts: BTreeSet::new(),
                 idle_since: now,
+                was_used: false,
                 pool,
             });
             slot
         });
+        self.discount(slot);
         self.change(slot, |room| {
             if connected && !room.connected {
                 room.idle_since = now;
@@ -144,6 +167,7 @@ impl Instances {
             room.record = record;
             room.connected = connected;
         });
+        self.count(slot);
         self.grown(slot);
     }
 
@@ -151,6 +175,7 @@ impl Instances {
     pub(crate) fn remove(&mut self, id: &str) {
         let Some(slot) = self.slots.remove(id) else { return };
         self.leave(slot);
+        self.discount(slot);
         self.rooms[slot as usize] = None;
         self.grown.retain(|&grown| grown != slot);
         self.vacant.push(slot);
@@ -173,16 +198,25 @@ impl Instances {
         self.change(slot, |room| room.used.reserve(need));
     }
 
-    /// Gives room back that an attempt had.
-    pub(crate) fn give_back(&mut self, id: &str, need: &Resources, attempt: AttemptId, now: Timestamp) {
-        let Some(slot) = self.slot(id) else { return };
+    /// Gives room back that an attempt had; says whether it was the last one there.
+    pub(crate) fn give_back(
+        &mut self,
+        id: &str,
+        need: &Resources,
+        attempt: AttemptId,
+        now: Timestamp,
+    ) -> bool {
+        let Some(slot) = self.slot(id) else { return false };
+        let mut is_idle = false;
         self.change(slot, |room| {
             if room.attempts.remove(&attempt) {
                 room.used.release(need);
                 room.idle_since = now;
+                is_idle = room.attempts.is_empty();
             }
         });
         self.grown(slot);
+        is_idle
     }
 
     /// Gives room back that was taken a moment ago, for nobody.
@@ -194,6 +228,7 @@ impl Instances {
     pub(crate) fn attach(&mut self, id: &str, attempt: AttemptId) {
         if let Some(room) = self.slot(id).and_then(|slot| self.rooms[slot as usize].as_mut()) {
             room.attempts.insert(attempt);
+            room.was_used = true;
         }
     }
 
@@ -282,9 +317,47 @@ impl Instances {
         self.leave(slot);
         let room = self.rooms[slot as usize].as_mut().expect("a changed instance exists");
         change(room);
-        if !room.is_open() {
+        self.join(slot);
+    }
+
+    /// Counts an instance for its pool: which there are, and which will be.
+    fn count(&mut self, slot: Slot) {
+        let Some(room) = &self.rooms[slot as usize] else { return };
+        let (capacity, pool) = (room.record.capacity, &mut self.pools[room.pool]);
+        pool.members.insert(slot);
+        let phase = room.record.managed.as_ref().map(|managed| managed.phase);
+        if phase != Some(Phase::Terminating) {
+            pool.staying = pool.staying.saturating_add(capacity.milli_vcpus);
+        }
+        if phase == Some(Phase::Launching) {
+            *pool.launching.entry(capacity).or_default() += 1;
+        }
+    }
+
+    /// The reverse of [`Instances::count`].
+    fn discount(&mut self, slot: Slot) {
+        let Some(room) = &self.rooms[slot as usize] else { return };
+        let (capacity, pool) = (room.record.capacity, &mut self.pools[room.pool]);
+        if !pool.members.remove(&slot) {
             return;
         }
+        let phase = room.record.managed.as_ref().map(|managed| managed.phase);
+        if phase != Some(Phase::Terminating) {
+            pool.staying = pool.staying.saturating_sub(capacity.milli_vcpus);
+        }
+        if phase == Some(Phase::Launching)
+            && let Some(count) = pool.launching.get_mut(&capacity)
+        {
+            *count -= 1;
+            if *count == 0 {
+                pool.launching.remove(&capacity);
+            }
+        }
+    }
+
+    /// Puts an instance into its pool's order, if attempts may be placed on it.
+    fn join(&mut self, slot: Slot) {
+        let Some(room) = self.rooms[slot as usize].as_ref().filter(|room| room.is_open()) else { return };
         let capacity = room.record.capacity;
         let free = capacity.saturating_sub(&room.used);
         self.free[slot as usize] = free;
