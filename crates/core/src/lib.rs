@@ -8,6 +8,7 @@
 //! | [`job`] | the life of a job: statuses, arrays, dependencies, retry, stop |
 //! | [`schedule`] | which job starts where, and as what |
 //! | [`scale`], [`instance`] | which instances there are, and which ones an environment launches and terminates |
+//! | [`explain`] | why a job is where it is, in words and in data |
 //! | [`service_job`] | service jobs: the same for training jobs |
 //! | [`resource`] | compute environments, job queues, job definitions, scheduling policies, consumable resources, service
 //!   environments, quota shares, tags |
@@ -19,6 +20,7 @@
 pub mod arn;
 pub mod attempt;
 pub mod container;
+pub mod explain;
 pub mod id;
 pub mod instance;
 pub mod job;

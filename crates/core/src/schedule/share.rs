@@ -33,7 +33,7 @@ pub(crate) struct Share {
     /// Jobs with something RUNNABLE: by priority, then by order of submission.
     runnable: BTreeSet<(Reverse<u32>, u64)>,
     /// Thousandths of a vCPU that its attempts have.
-    running: u64,
+    pub(crate) running: u64,
     /// Jobs that have not ended; the share is active while there are any.
     live: usize,
     /// In ten-thousandths.
@@ -232,7 +232,7 @@ impl State {
     }
 
     /// When a RUNNABLE job or child became so: with its creation, the end of the last that it waited for, or of its attempt.
-    fn runnable_since(&self, id: JobId) -> Timestamp {
+    pub(crate) fn runnable_since(&self, id: JobId) -> Timestamp {
         let Some((job, execution)) = self.find(id) else { return Timestamp::default() };
         let awaited = job.depends_on.iter().filter_map(|dependency| match (*dependency, id.member) {
             (Dependency::Job(on) | Dependency::AfterAny(on), _) => Some(on),
