@@ -12,6 +12,7 @@
 //! | [`service_job`] | service jobs: the same for training jobs |
 //! | [`resource`] | compute environments, job queues, job definitions, scheduling policies, consumable resources, service
 //!   environments, quota shares, tags |
+//! | [`overview`] | what is in use, and by whom |
 //! | [`state`], [`turn`], [`record`] | the state, a step of it, and what of it is durable |
 
 #![forbid(unsafe_code)]
@@ -24,6 +25,7 @@ pub mod explain;
 pub mod id;
 pub mod instance;
 pub mod job;
+pub mod overview;
 pub mod quantity;
 pub mod record;
 pub mod refusal;

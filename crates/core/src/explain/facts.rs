@@ -93,7 +93,8 @@ fn behind(state: &State, job: &Job, first: JobId) -> Waits {
     }
 }
 
-fn share_use(state: &State, queue: &Arn, identifier: &Text) -> ShareUse {
+/// What a share uses and weighs.
+pub(crate) fn share_use(state: &State, queue: &Arn, identifier: &Text) -> ShareUse {
     let share = state.backlogs.get(queue).and_then(|backlog| backlog.shares.get(identifier));
     ShareUse {
         identifier: identifier.clone(),

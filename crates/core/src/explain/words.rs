@@ -130,7 +130,7 @@ fn capacity(state: &State, job: &Job, begin: &str) -> Text {
 }
 
 /// What an environment says to a job, after its name: `is DISABLED`.
-pub(super) fn verdict(verdict: &Verdict) -> String {
+pub fn verdict(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Room => "has room".to_owned(),
         Verdict::Disabled => "is DISABLED".to_owned(),
