@@ -193,12 +193,10 @@ fn overview(state: &State, scope: &Scope, at: Timestamp, sees_machines: bool, pe
     let mut attempts: BTreeMap<Arn, u32> = BTreeMap::new();
     let mut running = Vec::new();
     for attempt in state.attempts() {
-        let Some((queue, job)) = running_job(state, attempt).filter(|(queue, _)| scope.owns(queue)) else {
-            continue;
-        };
-        *attempts.entry(queue).or_default() += 1;
+        let Some(queue) = queue_of(state, attempt).filter(|queue| scope.owns(queue)) else { continue };
+        *attempts.entry(queue.clone()).or_default() += 1;
         if running.len() < JOBS_MAX {
-            running.push(job);
+            running.extend(running_job(state, attempt));
         }
     }
     let queues = || queues_of(state, scope);
@@ -309,11 +307,16 @@ fn amounts(of: &Resources) -> Amounts {
     Amounts { vcpus: vcpus(of.milli_vcpus), memory_mib: of.memory_mib, gpus: of.gpus }
 }
 
-/// The job of an attempt, and the ARN of its queue.
-fn running_job(state: &State, attempt: AttemptId) -> Option<(Arn, Job)> {
+/// ARN of the queue that an attempt's job came through.
+fn queue_of(state: &State, attempt: AttemptId) -> Option<&Arn> {
+    let id = attempt.job.job;
+    state.job(id).map(|job| &job.queue).or_else(|| Some(&state.service_job(id)?.queue))
+}
+
+fn running_job(state: &State, attempt: AttemptId) -> Option<Job> {
     let Some((job, execution)) = state.find(attempt.job) else {
         let job = state.service_job(attempt.job.job)?;
-        let shown = Job {
+        return Some(Job {
             job_id: attempt.job.to_string(),
             job_name: job.name.to_string(),
             queue: name_of(&job.queue).to_owned(),
@@ -321,10 +324,9 @@ fn running_job(state: &State, attempt: AttemptId) -> Option<(Arn, Job)> {
             since: job.started_at.or(job.scheduled_at).unwrap_or(job.created_at).as_millis(),
             instance_id: job.placement.as_ref().map(|placement| placement.instance_id.to_string()),
             reason: None,
-        };
-        return Some((job.queue.clone(), shown));
+        });
     };
-    let shown = Job {
+    Some(Job {
         job_id: attempt.job.to_string(),
         job_name: job.name.to_string(),
         queue: name_of(&job.queue).to_owned(),
@@ -332,8 +334,7 @@ fn running_job(state: &State, attempt: AttemptId) -> Option<(Arn, Job)> {
         since: execution.started_at.unwrap_or(execution.created_at).as_millis(),
         instance_id: execution.placement.as_ref().map(|placement| placement.instance_id.to_string()),
         reason: None,
-    };
-    Some((job.queue.clone(), shown))
+    })
 }
 
 /// A job as it waits; `None` when it no longer does.
