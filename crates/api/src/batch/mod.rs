@@ -6,7 +6,7 @@ pub(crate) mod container_fields;
 mod describe_jobs;
 mod eks_resources;
 mod job_definitions;
-mod job_ids;
+pub(crate) mod job_ids;
 mod job_queue_snapshot;
 pub(crate) mod job_queues;
 mod list_jobs;

@@ -107,6 +107,11 @@ impl Lane {
         self.waiting.get(&shape)?.first_key_value().map(|(&rank, &waiting)| (rank, waiting))
     }
 
+    /// The jobs of a shape, in order.
+    pub(crate) fn jobs_of(&self, shape: ShapeId) -> impl Iterator<Item = Waiting> {
+        self.waiting.get(&shape).into_iter().flat_map(|jobs| jobs.values().copied())
+    }
+
     /// The first jobs of each shape, in order.
     pub(crate) fn heads(&self) -> impl Iterator<Item = (Rank, ShapeId)> {
         self.heads.iter().copied()

@@ -26,7 +26,7 @@ const BORROW_LIMIT_TOO_LOW: &str = "MISCONFIGURATION:QUOTA_MANAGEMENT_LIMIT_EXCE
 const TOO_LITTLE_TO_BORROW: &str = "MISCONFIGURATION:QUOTA_MANAGEMENT_LIMIT_EXCEEDED - Job requires borrowing that exceeds all configured borrowable capacity.";
 
 /// What can be done with a service job now.
-pub(super) enum Fit {
+pub(crate) enum Fit {
     /// It starts here.
     Now { environment: Arn, instance_id: Text },
     /// It could start when something ends or comes back.
@@ -36,7 +36,7 @@ pub(super) enum Fit {
 }
 
 /// Finds capacity for one attempt of `job`.
-pub(super) fn place(state: &State, job: &ServiceJob) -> Fit {
+pub(crate) fn place(state: &State, job: &ServiceJob) -> Fit {
     let need = &job.training.instances;
     let queue = state.job_queues.get(&job.queue);
     let environment =
@@ -86,7 +86,7 @@ fn never(state: &State, share: &QuotaShare, need: &Instances) -> Option<&'static
 }
 
 /// Whether `share` may take `need` beside what the shares of the queue hold now.
-fn has_room(state: &State, share: &QuotaShare, need: &Instances) -> bool {
+pub(crate) fn has_room(state: &State, share: &QuotaShare, need: &Instances) -> bool {
     let held = |of: &QuotaShare| state.service_jobs.in_lane(&of.queue, of.name());
     let shares: Vec<(&Arc<QuotaShare>, Instances)> =
         state.quota_shares_of(&share.queue).map(|share| (share, held(share))).collect();

@@ -13,7 +13,7 @@
 //! | all of them, and the indexes over them | `index` |
 
 pub mod capacity;
-mod fit;
+pub(crate) mod fit;
 pub(crate) mod index;
 mod launch;
 mod observe;

@@ -15,6 +15,9 @@ pub(crate) mod data_dir;
 mod describe;
 mod duration;
 mod env;
+mod explain;
+mod explanation_card;
+mod extension;
 mod follow;
 mod job_card;
 mod job_definition;
@@ -37,6 +40,7 @@ mod stop;
 mod style;
 mod submit;
 mod table;
+mod top;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -66,6 +70,8 @@ pub(crate) fn run_client(global: &GlobalArgs, command: ClientCommand) -> Result<
             ClientCommand::Jobs(args) => jobs::jobs(&args, &aws).await,
             ClientCommand::Logs(args) => logs::logs(&args, &aws).await,
             ClientCommand::Describe(args) => describe::describe(&args, &aws).await,
+            ClientCommand::Explain(args) => explain::explain(&args, &aws).await,
+            ClientCommand::Top(args) => top::top(&args, &aws).await,
             ClientCommand::Cancel(args) => stop::cancel(&args, &aws).await,
             ClientCommand::Terminate(args) => stop::terminate(&args, &aws).await,
         }
