@@ -54,18 +54,19 @@ impl Turn<'_> {
                 Fit::NoMachine if fits => self.diagnose(&job, Some(fit::NO_CAPACITY)),
                 Fit::Now(_) | Fit::NoMachine | Fit::Later | Fit::Never(_) => self.diagnose(&job, None),
             }
-            let may_start = matches!(open, Fit::Now(_));
-            if may_start && (soon.have_room(self.state, &job) || self.make_room(&job, &mut soon)) {
+            let may_start = matches!(open, Fit::Now(_)); // or nobody has to go for it
+            if soon.have_room(self.state, &job) {
                 soon.add(&job);
                 lanes.insert(lane, Some(job.rank()));
-            } else {
+            } else if !may_start || !self.make_room(&job, &mut soon) {
                 lanes.remove(&lane);
-            }
+            } // or else it is looked at again, and has room
         }
     }
 }
 
-/// The job that goes next: those for which others were stopped, then those that need not borrow, then the rest.
+/// The job that goes next: those that can never fit, to be out of the way, then those for which others were stopped, then
+/// those that need not borrow, then the rest.
 fn next(state: &State, queue: &Arn, lanes: &Lanes, soon: &Holdings) -> Option<Arc<ServiceJob>> {
     let backlog = state.service_jobs.backlogs.get(queue)?;
     let jobs = lanes.iter().filter_map(|(lane, behind)| {
@@ -79,7 +80,8 @@ fn next(state: &State, queue: &Arn, lanes: &Lanes, soon: &Holdings) -> Option<Ar
     let order = |job: &&Arc<ServiceJob>| {
         let borrows = !soon.leave_own(state, job);
         let held = if borrows { 0 } else { soon.held(&job.lane()) };
-        (job.preempts_since.is_none(), borrows, held, job.sequence)
+        let may_fit = fit::never(state, job).is_none();
+        (may_fit, job.preempts_since.is_none(), borrows, held, job.sequence)
     };
     jobs.min_by_key(order).cloned()
 }
