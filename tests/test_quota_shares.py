@@ -80,13 +80,13 @@ def test_lend_and_borrow(server, gate):
     create(server, queue, "lender", sharing={"strategy": "LEND"})
     borrower = create(server, queue, "borrower", sharing={"strategy": "LEND_AND_BORROW"})
     assert borrower["resourceSharingConfiguration"] == {"strategy": "LEND_AND_BORROW", "borrowLimit": -1}
-    waiting = gate()
+    waiting, later = gate(), gate()
     jobs = [submit(server, queue, waiting.wait, quotaShareName="borrower") for _ in range(3)]
     jobs.append(submit(server, queue, waiting.wait, quotaShareName="lender"))
     for job_id in jobs:
         wait(server, job_id, "RUNNING")
     low, high = [
-        submit(server, queue, waiting.wait, quotaShareName="borrower", instances=2, schedulingPriority=n) for n in (1, 2)
+        submit(server, queue, later.wait, quotaShareName="borrower", instances=2, schedulingPriority=n) for n in (1, 2)
     ]
     snapshot = server.batch.get_job_queue_snapshot(jobQueue=queue)
     first = snapshot["frontOfQuotaShares"]["quotaShares"]
@@ -100,7 +100,7 @@ def test_lend_and_borrow(server, gate):
     server.batch.update_service_job(jobId=low, schedulingPriority=3)
     waiting.open(4)
     wait(server, low, "RUNNING")
-    waiting.open(2)
+    later.open(2)
     wait(server, high, "SUCCEEDED")
 
     too_large = submit(server, queue, quotaShareName="lender", instances=3)

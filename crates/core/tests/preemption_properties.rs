@@ -147,7 +147,7 @@ impl Queue {
             }
             Step::Priority(which, priority) => {
                 if let Some(id) = any(which).filter(|&id| !world.service_status(id).is_terminal()) {
-                    world.turn(|turn| turn.update_service_job(&scope(), id, priority)).unwrap();
+                    world.turn(|turn| turn.update_service_job(&scope(), id, priority)).expect("it is there");
                 }
             }
             Step::Lower(share, by) => {
@@ -190,8 +190,13 @@ impl Queue {
             assert!(rounds <= self.jobs.len(), "capacity goes to and fro");
         }
         let held = self.held(false);
-        let front =
-            self.world.state.service_queue_snapshot(&queue_arn(QUEUE)).unwrap().front_of_shares.unwrap();
+        let front = self
+            .world
+            .state
+            .service_queue_snapshot(&queue_arn(QUEUE))
+            .expect("the queue is there")
+            .front_of_shares
+            .expect("it is there");
         for (&(name, ..), own) in SHARES.iter().zip(self.own) {
             let Some(job) = &front[name] else { continue };
             let mut after = held.clone();
@@ -212,7 +217,7 @@ fn stops(job: &ServiceJob) -> bool {
 }
 
 fn add(held: &mut Held, job: &ServiceJob) {
-    let held = held.get_mut(job.quota_share.as_deref().unwrap()).unwrap();
+    let held = held.get_mut(job.quota_share.as_deref().expect("it draws on a share")).expect("it is there");
     held.iter_mut().zip(UNITS).for_each(|(held, unit)| *held += job.training.instances.in_unit(unit));
 }
 
