@@ -18,7 +18,7 @@ use fornada_core::time::Timestamp;
 use fornada_engine::port::store::{DefinitionFilter, JobFilter, JobPage, JobQuery, Pattern};
 use fornada_model::batch as model;
 
-use super::describe_jobs::status_summary;
+use super::describe_jobs::{status_summary, waiting_reason};
 use super::selection::check_filters;
 use super::{paging, wire_status};
 use crate::app::Call;
@@ -147,16 +147,18 @@ async fn of_queue(
     Ok((summaries.collect(), next))
 }
 
-/// Why the jobs of a page that have not started wait, where AWS Batch would say nothing.
+/// Why the jobs of a page that have not started wait.
 async fn waiting_reasons(call: &Call, jobs: &[Arc<Job>]) -> Result<HashMap<Uuid, String>, WireError> {
     let waits = |job: &&Arc<Job>| {
         matches!(job.execution.status, JobStatus::Submitted | JobStatus::Pending | JobStatus::Runnable)
     };
     let waiting: Vec<Uuid> = jobs.iter().filter(waits).map(|job| job.id).collect();
-    if waiting.is_empty() || call.app.strict {
+    if waiting.is_empty() {
         return Ok(HashMap::new());
     }
-    let reason = |state: &State, id: Uuid| Some((id, state.waiting_reason(JobId::whole(id))?.into()));
+    let strict = call.app.strict;
+    let reason =
+        move |state: &State, id: Uuid| Some((id, waiting_reason(state, JobId::whole(id), strict)?.into()));
     let read = move |state: &State| waiting.iter().filter_map(|&id| reason(state, id)).collect();
     Ok(call.app.engine.read(read).await?)
 }
@@ -180,7 +182,7 @@ fn members(
     let found = found.filter_map(|index| Some((index, state.find(id(index))?.1)));
     let summaries = found.map(|(index, execution)| {
         let mut summary = summary(parent, id(index), &execution);
-        let reason = || state.waiting_reason(id(index)).filter(|_| !strict).map(String::from);
+        let reason = || waiting_reason(state, id(index), strict).map(String::from);
         summary.status_reason = summary.status_reason.or_else(reason);
         match &parent.nodes {
             None => {

@@ -9,7 +9,7 @@ use crate::id::JobId;
 use crate::resource::Status;
 use crate::resource::service_environment::ServiceEnvironment;
 use crate::service_job::capacity::{CapacityLimit, Instances};
-use crate::service_job::{ServiceJob, ServiceJobStatus, fit};
+use crate::service_job::{ServiceJob, ServiceJobStatus};
 use crate::state::State;
 use crate::text::Text;
 
@@ -89,7 +89,7 @@ impl State {
             if let Some(closed) = closed("Quota share", share.name(), share.enabled, share.status) {
                 return closed;
             }
-            if !fit::has_room(self, share, need) {
+            if !self.quota_share_has_room(job) {
                 let held = self.service_jobs.in_lane(&job.queue, share.name());
                 return short_of(&format!("quota share \"{}\"", share.name()), &share.limits, &held, need);
             }
@@ -117,7 +117,7 @@ impl State {
         if job.quota_share.is_some() {
             return None; // quota shares have capacity of their own
         }
-        let (next, _) = backlog.head(&self.lane_weights(&job.queue))?;
+        let next = self.service_jobs.records.get(&backlog.head(&self.lane_weights(&job.queue))?)?.lane();
         (next != lane).then(|| format!("Waiting for the turn of share \"{next}\"").into())
     }
 }

@@ -33,6 +33,11 @@ use crate::error::WireError;
 use effective::{Effective, Submitted};
 use run::Run;
 
+/// Why a job waits; where AWS is followed to the letter, only what AWS Batch would say.
+pub(super) fn waiting_reason(state: &State, id: JobId, strict: bool) -> Option<Text> {
+    if strict { state.blocked_reason(id).map(Text::from) } else { state.waiting_reason(id) }
+}
+
 pub(super) async fn describe_jobs(
     call: &Call,
     request: model::DescribeJobsRequest,
@@ -49,7 +54,7 @@ pub(super) async fn describe_jobs(
     let strict = call.app.strict;
     let found = move |state: &State| -> Vec<View> {
         let views = ids.iter().filter_map(|&id| View::of(state, &scope, id));
-        let reason = |id| state.waiting_reason(id).filter(|_| !strict);
+        let reason = |id| waiting_reason(state, id, strict);
         views.map(|view| View { waiting_reason: reason(view.id), ..view }).collect()
     };
     let views = call.app.engine.read(found).await?;

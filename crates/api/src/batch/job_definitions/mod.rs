@@ -156,6 +156,7 @@ pub(super) fn definition(
         nodes,
         consumables,
         managed_instances: (platform == ManagedInstances).then_some(true),
+        architecture: None,
     })
 }
 
