@@ -6,6 +6,7 @@ use crate::explain::{ShareUse, share_use};
 use crate::id::{AttemptId, JobId};
 use crate::instance::Instance;
 use crate::quantity::Resources;
+use crate::service_job::ServiceJob;
 use crate::service_job::capacity::Instances;
 use crate::state::State;
 
@@ -59,6 +60,14 @@ impl State {
         let front = self.front_of_queue(queue, limit).into_iter().map(|(id, _)| id);
         let stuck = self.backlogs.get(queue).into_iter().flat_map(|backlog| backlog.unplaceable.values());
         front.chain(stuck.map(|&job| JobId::whole(job))).take(limit).collect()
+    }
+
+    /// The first RUNNABLE service jobs of a queue, share by share.
+    pub fn service_jobs_waiting_in(&self, queue: &str, limit: usize) -> Vec<Arc<ServiceJob>> {
+        let Some(backlog) = self.service_jobs.backlogs.get(queue) else { return Vec::new() };
+        let in_lanes = backlog.lanes.values().flat_map(|lane| lane.values());
+        let ids = in_lanes.chain(backlog.unplaceable.values()).take(limit);
+        ids.filter_map(|id| self.service_job(*id).cloned()).collect()
     }
 
     /// RUNNABLE service jobs of a queue, and those that hold capacity.
