@@ -25,7 +25,7 @@ const ROWS_MAX: usize = 6;
 /// Columns from which on panels stand beside each other.
 const WIDE: u16 = 110;
 /// Cells of a bar.
-const BAR: usize = 12;
+const BAR: usize = 10;
 
 pub(super) fn draw(frame: &mut Frame<'_>, screen: &mut Screen) {
     let overview = &screen.overview;
@@ -111,7 +111,7 @@ fn environments(frame: &mut Frame<'_>, screen: &mut Screen, area: Rect) {
         Row::new([Cell::from(environment.name.clone()), Cell::from(bar), Cell::from(used), state])
     };
     let rows: Vec<Row<'_>> = screen.overview.environments.iter().map(row).collect();
-    let widths = [Constraint::Fill(1), Constraint::Length(12), Constraint::Length(16), Constraint::Length(8)];
+    let widths = [Constraint::Fill(1), Constraint::Length(10), Constraint::Length(14), Constraint::Length(8)];
     let head = vec!["ENVIRONMENT", "", "USED", ""];
     panel(frame, screen, Panel::Environments, "Environments", area, head, widths.to_vec(), rows);
 }
@@ -131,7 +131,7 @@ fn shares(frame: &mut Frame<'_>, screen: &mut Screen, area: Rect) {
     let widths = [
         Constraint::Fill(1),
         Constraint::Fill(1),
-        Constraint::Length(12),
+        Constraint::Length(10),
         Constraint::Length(10),
         Constraint::Length(6),
     ];
@@ -149,15 +149,15 @@ fn instances(frame: &mut Frame<'_>, screen: &mut Screen, area: Rect) {
             Cell::from(id.fg(if is_connected { Color::Green } else { Color::Yellow })),
             Cell::from(bar(used.vcpus, capacity.vcpus)),
             Cell::from(if is_connected { cpu } else { instance.state.to_lowercase() }),
-            Cell::from(format!("{}/{} MiB", used.memory_mib, capacity.memory_mib)),
+            Cell::from(format!("{}/{} GiB", gib(used.memory_mib), gib(capacity.memory_mib))),
             Cell::from(instance.attempts.to_string()),
         ])
     };
     let rows: Vec<Row<'_>> = screen.overview.instances.iter().map(row).collect();
     let widths = [
         Constraint::Length(19),
-        Constraint::Length(12),
-        Constraint::Length(12),
+        Constraint::Length(10),
+        Constraint::Length(9),
         Constraint::Fill(1),
         Constraint::Length(3),
     ];
@@ -270,7 +270,13 @@ fn bar(used: f64, max: f64) -> Span<'static> {
 }
 
 /// [`BAR`] for reckoning.
-const BAR_CELLS: f64 = 12.0;
+const BAR_CELLS: f64 = 10.0;
+
+/// MiB as GiB with one decimal.
+fn gib(mib: u64) -> String {
+    let tenths = mib.saturating_mul(10) / 1024;
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
 
 /// The same colours as in every other command.
 fn color(status: &str) -> Color {

@@ -80,14 +80,14 @@ fn everything_is_in_its_place() {
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].contains("1 running   1234 runnable"), "{text}");
     assert!(lines[3].contains("default") && lines[3].contains("1234"), "{text}");
-    assert!(lines[3].contains("█████████░░░ 6/8 vCPUs"), "{text}");
-    assert!(lines[7].contains("blue") && lines[7].contains("████████████"), "{text}");
+    assert!(lines[3].contains("████████░░ 6/8 vCPUs"), "{text}");
+    assert!(lines[7].contains("blue") && lines[7].contains("██████████"), "{text}");
     assert!(lines[11].contains("00000001      RUNNING   5.0s"), "{text}");
     assert!(lines[12].contains("job-2") && lines[12].contains("turn of share \"blue\""), "{text}");
     assert!(lines[29].contains("q quit"), "{text}");
-    assert!(lines[7].contains("6/8") && lines[7].contains("1024/16384 MiB"), "{text}");
+    assert!(lines[7].contains("6/8") && lines[7].contains("1.0/16.0 GiB"), "{text}");
     let without = drawn(&mut Screen::new(overview(&[])), 120, 30);
-    assert!(!without.contains("SHARE") && without.contains("1024/16384 MiB"), "{without}");
+    assert!(!without.contains("SHARE") && without.contains("1.0/16.0 GiB"), "{without}");
 }
 
 #[test]
