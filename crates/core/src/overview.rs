@@ -7,6 +7,7 @@ use crate::id::{AttemptId, JobId};
 use crate::instance::Instance;
 use crate::quantity::Resources;
 use crate::schedule::Backlog;
+use crate::service_job::ServiceJob;
 use crate::service_job::capacity::Instances;
 use crate::state::State;
 
@@ -61,6 +62,14 @@ impl State {
         let front = self.front_of_queue(queue, limit).into_iter().map(|(id, _)| id);
         let stuck = self.backlogs.get(queue).into_iter().flat_map(Backlog::stuck);
         front.chain(stuck.map(JobId::whole)).take(limit).collect()
+    }
+
+    /// The first RUNNABLE service jobs of a queue, share by share.
+    pub fn service_jobs_waiting_in(&self, queue: &str, limit: usize) -> Vec<Arc<ServiceJob>> {
+        let Some(backlog) = self.service_jobs.backlogs.get(queue) else { return Vec::new() };
+        let in_lanes = backlog.lanes.values().flat_map(|lane| lane.values());
+        let ids = in_lanes.chain(backlog.unplaceable.values()).take(limit);
+        ids.filter_map(|id| self.service_job(*id).cloned()).collect()
     }
 
     /// RUNNABLE service jobs of a queue, and those that hold capacity.

@@ -15,6 +15,7 @@ use fornada_core::quantity::Resources;
 use fornada_core::resource::compute_environment::ComputeEnvironment;
 use fornada_core::resource::job_queue::JobQueue;
 use fornada_core::resource::service_environment::ServiceEnvironment;
+use fornada_core::service_job::ServiceJob;
 use fornada_core::state::State;
 use fornada_core::time::Timestamp;
 use fornada_engine::port::store::{JobFilter, JobQuery};
@@ -202,6 +203,9 @@ fn overview(state: &State, scope: &Scope, at: Timestamp, sees_machines: bool, pe
     let queues = || queues_of(state, scope);
     let runnable = queues().flat_map(|queue| state.waiting_in(&queue.arn, QUEUE_JOBS_MAX));
     let waiting = runnable.chain(pending.iter().map(|&job| JobId::whole(job)));
+    let waiting = waiting.filter_map(|id| waiting_job(state, id));
+    let training = queues().flat_map(|queue| state.service_jobs_waiting_in(&queue.arn, QUEUE_JOBS_MAX));
+    let waiting = waiting.chain(training.map(|job| waiting_service_job(state, &job)));
     let shares = queues().flat_map(|queue| {
         let of_queue = state.shares_of(&queue.arn).into_iter();
         of_queue.map(|given| QueueShare { queue: queue.name().to_owned(), share: share(given) })
@@ -223,7 +227,7 @@ fn overview(state: &State, scope: &Scope, at: Timestamp, sees_machines: bool, pe
         environments: environments.take(RESOURCES_MAX).collect(),
         instances: state.instance_uses().filter(is_shown).take(SHARES_MAX).map(|i| instance(&i)).collect(),
         running,
-        waiting: waiting.take(JOBS_MAX).filter_map(|id| waiting_job(state, id)).collect(),
+        waiting: waiting.take(JOBS_MAX).collect(),
     }
 }
 
@@ -350,4 +354,16 @@ fn waiting_job(state: &State, id: JobId) -> Option<Job> {
         instance_id: None,
         reason: Some(reason.into()),
     })
+}
+
+fn waiting_service_job(state: &State, job: &ServiceJob) -> Job {
+    Job {
+        job_id: JobId::whole(job.id).to_string(),
+        job_name: job.name.to_string(),
+        queue: name_of(&job.queue).to_owned(),
+        status: job.status.as_str().to_owned(),
+        since: job.created_at.as_millis(),
+        instance_id: None,
+        reason: Some(state.waiting_service_reason(job).into()),
+    }
 }

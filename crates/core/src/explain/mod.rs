@@ -31,7 +31,7 @@ pub use explanation::{
     Detail, Explanation, HeldBack, LimitUse, Position, Runnable, Running, ShareUse, Verdict, Waits,
 };
 pub(crate) use facts::share_use;
-pub use words::{amounts, vcpus, verdict};
+pub use words::verdict;
 
 impl State {
     /// Why a job, array child, node or service job is where it is; `None` when there is no such job.
@@ -85,7 +85,7 @@ impl State {
             | Waits::Ahead { .. } => facts::front(self, &job.queue),
         };
         let whole = if job.nodes.is_some() { JobId::whole(id.job) } else { id };
-        let first = facts::first(self, &job.queue).filter(|&first| first != whole);
+        let first = facts::first(self, &job.queue).filter(|&first| first != whole && !front.is_empty());
         Runnable {
             first_waits: first.and_then(|first| self.waiting_reason(first)),
             environments: facts::environments(self, job),

@@ -20,21 +20,13 @@ pub(super) fn short(id: JobId) -> String {
 }
 
 /// `8 vCPUs`, `0.25 vCPUs`, `1 vCPU`, from thousandths.
-pub fn vcpus(milli: u64) -> String {
+fn vcpus(milli: u64) -> String {
     format!("{} vCPU{}", number(milli), if milli == 1000 { "" } else { "s" })
 }
 
 fn number(milli: u64) -> String {
     let text = format!("{}.{:03}", milli / 1000, milli % 1000);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
-}
-
-/// `8 vCPUs, 2048 MiB, 1 GPU`: what is asked for, without what is not.
-pub fn amounts(of: &Resources) -> String {
-    let gpus = || format!("{} GPU{}", of.gpus, if of.gpus == 1 { "" } else { "s" });
-    let parts =
-        [Some(vcpus(of.milli_vcpus)), Some(format!("{} MiB", of.memory_mib)), (of.gpus > 0).then(gpus)];
-    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// `job "align" (1234abcd, RUNNING)`.

@@ -57,8 +57,8 @@ fn add_waits(card: &mut Card, waits: &Waits) {
     card.add_all(
         "share",
         waits.shares.iter().zip(["", ", goes first"]).map(|(share, note)| {
-            let (used, weight) = (share.used_vcpus, share.weight_factor);
-            format!("{}: {used} vCPUs used, weight {weight}{note}", share.share_identifier)
+            let (used, weight) = (vcpus(share.used_vcpus), share.weight_factor);
+            format!("{}: {used} used, weight {weight}{note}", share.share_identifier)
         }),
     );
     if let Some(ahead) = &waits.ahead {
@@ -75,8 +75,8 @@ fn add_waits(card: &mut Card, waits: &Waits) {
             "ahead",
             match jobs {
                 0 => "nothing: it is the first of its queue".to_owned(),
-                1 => format!("1 job, which needs {vcpus} vCPUs"),
-                _ => format!("{more}{jobs} jobs, which need {more}{vcpus} vCPUs"),
+                1 => format!("1 job, which needs {}", self::vcpus(vcpus)),
+                _ => format!("{more}{jobs} jobs, which need {more}{}", self::vcpus(vcpus)),
             },
         );
     }
@@ -102,6 +102,12 @@ fn add_waits(card: &mut Card, waits: &Waits) {
             .iter()
             .map(|environment| format!("{} {}", environment.compute_environment, environment.text)),
     );
+}
+
+/// `1 vCPU`, `2.5 vCPUs`.
+pub(crate) fn vcpus(n: f64) -> String {
+    let is_one = (n - 1.0).abs() < f64::EPSILON;
+    format!("{n} vCPU{}", if is_one { "" } else { "s" })
 }
 
 fn add_running(card: &mut Card, running: &Running) {

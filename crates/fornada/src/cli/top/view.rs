@@ -22,8 +22,10 @@ const STATUSES: [(&str, &str); 7] = [
 ];
 /// Rows that a panel above the jobs shows at most, without its frame and head.
 const ROWS_MAX: usize = 6;
+/// Columns from which on panels stand beside each other.
+const WIDE: u16 = 110;
 /// Cells of a bar.
-const BAR: usize = 12;
+const BAR: usize = 10;
 
 pub(super) fn draw(frame: &mut Frame<'_>, screen: &mut Screen) {
     let overview = &screen.overview;
@@ -39,15 +41,25 @@ pub(super) fn draw(frame: &mut Frame<'_>, screen: &mut Screen) {
     ])
     .areas(frame.area());
     frame.render_widget(title(screen), head);
-    let [left, right] = Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)]).areas(upper);
-    queues(frame, screen, left);
-    environments(frame, screen, right);
-    if screen.overview.shares.is_empty() {
-        instances(frame, screen, lower);
-    } else {
-        let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas(lower);
-        shares(frame, screen, left);
-        instances(frame, screen, right);
+    // Where two do not fit beside each other, that of the focus is shown.
+    let is_narrow = frame.area().width < WIDE;
+    match screen.focus {
+        Panel::Environments if is_narrow => environments(frame, screen, upper),
+        _ if is_narrow => queues(frame, screen, upper),
+        _ => {
+            let [left, right] = Layout::horizontal([Constraint::Fill(3), Constraint::Fill(2)]).areas(upper);
+            queues(frame, screen, left);
+            environments(frame, screen, right);
+        }
+    }
+    match screen.focus {
+        Panel::Shares if is_narrow => shares(frame, screen, lower),
+        _ if is_narrow || screen.overview.shares.is_empty() => instances(frame, screen, lower),
+        _ => {
+            let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas(lower);
+            shares(frame, screen, left);
+            instances(frame, screen, right);
+        }
     }
     self::jobs(frame, screen, jobs);
     frame.render_widget(keys(screen), foot);
@@ -99,7 +111,7 @@ fn environments(frame: &mut Frame<'_>, screen: &mut Screen, area: Rect) {
         Row::new([Cell::from(environment.name.clone()), Cell::from(bar), Cell::from(used), state])
     };
     let rows: Vec<Row<'_>> = screen.overview.environments.iter().map(row).collect();
-    let widths = [Constraint::Fill(1), Constraint::Length(12), Constraint::Length(16), Constraint::Length(8)];
+    let widths = [Constraint::Fill(1), Constraint::Length(10), Constraint::Length(14), Constraint::Length(8)];
     let head = vec!["ENVIRONMENT", "", "USED", ""];
     panel(frame, screen, Panel::Environments, "Environments", area, head, widths.to_vec(), rows);
 }
@@ -111,7 +123,7 @@ fn shares(frame: &mut Frame<'_>, screen: &mut Screen, area: Rect) {
             Cell::from(share.share_identifier.clone()),
             Cell::from(queue.clone()),
             Cell::from(bar(share.used_vcpus, most)),
-            Cell::from(format!("{} vCPUs", share.used_vcpus)),
+            Cell::from(explanation_card::vcpus(share.used_vcpus)),
             Cell::from(share.weight_factor.to_string()),
         ])
     };
@@ -119,7 +131,7 @@ fn shares(frame: &mut Frame<'_>, screen: &mut Screen, area: Rect) {
     let widths = [
         Constraint::Fill(1),
         Constraint::Fill(1),
-        Constraint::Length(12),
+        Constraint::Length(10),
         Constraint::Length(10),
         Constraint::Length(6),
     ];
@@ -129,29 +141,27 @@ fn shares(frame: &mut Frame<'_>, screen: &mut Screen, area: Rect) {
 
 fn instances(frame: &mut Frame<'_>, screen: &mut Screen, area: Rect) {
     let row = |instance: &Instance| {
-        let state = Span::from(instance.state.clone());
-        let state =
-            if instance.state == "CONNECTED" { state.fg(Color::Green) } else { state.fg(Color::Yellow) };
+        let is_connected = instance.state == "CONNECTED";
+        let id = Span::from(instance.instance_id.clone());
         let (used, capacity) = (instance.used, instance.capacity);
+        let cpu = format!("{}/{}", used.vcpus, capacity.vcpus);
         Row::new([
-            Cell::from(instance.instance_id.clone()),
+            Cell::from(id.fg(if is_connected { Color::Green } else { Color::Yellow })),
             Cell::from(bar(used.vcpus, capacity.vcpus)),
-            Cell::from(format!("{}/{} vCPUs", used.vcpus, capacity.vcpus)),
-            Cell::from(format!("{}/{} MiB", used.memory_mib, capacity.memory_mib)),
+            Cell::from(if is_connected { cpu } else { instance.state.to_lowercase() }),
+            Cell::from(format!("{}/{} GiB", gib(used.memory_mib), gib(capacity.memory_mib))),
             Cell::from(instance.attempts.to_string()),
-            Cell::from(state),
         ])
     };
     let rows: Vec<Row<'_>> = screen.overview.instances.iter().map(row).collect();
     let widths = [
         Constraint::Length(19),
-        Constraint::Length(12),
-        Constraint::Length(14),
-        Constraint::Length(18),
-        Constraint::Length(4),
+        Constraint::Length(10),
+        Constraint::Length(9),
         Constraint::Fill(1),
+        Constraint::Length(3),
     ];
-    let head = vec!["INSTANCE", "", "CPU", "MEMORY", "RUN", "STATE"];
+    let head = vec!["INSTANCE", "", "VCPUS", "MEMORY", "RUN"];
     panel(frame, screen, Panel::Instances, "Instances", area, head, widths.to_vec(), rows);
 }
 
@@ -175,12 +185,17 @@ fn jobs(frame: &mut Frame<'_>, screen: &mut Screen, area: Rect) {
         false => format!("Jobs ({}) with \"{}\"", jobs.len(), screen.filter),
     };
     let rows: Vec<Row<'_>> = jobs.iter().map(row).collect();
+    // As wide as what is in them, so that the reasons have the rest.
+    let widest = |text: fn(&Job) -> &str, max: usize| {
+        let width = jobs.iter().map(|job| text(job).chars().count()).max().unwrap_or(0).clamp(5, max);
+        Constraint::Length(u16::try_from(width).unwrap_or(0))
+    };
     let widths = [
         Constraint::Length(13),
         Constraint::Length(9),
-        Constraint::Length(7),
-        Constraint::Max(14),
-        Constraint::Max(24),
+        Constraint::Length(6),
+        widest(|job| &job.queue, 16),
+        widest(|job| &job.job_name, 24),
         Constraint::Fill(1),
     ];
     let head = vec!["JOB", "STATUS", "TIME", "QUEUE", "NAME", "WHERE, OR WHY IT WAITS"];
@@ -255,7 +270,13 @@ fn bar(used: f64, max: f64) -> Span<'static> {
 }
 
 /// [`BAR`] for reckoning.
-const BAR_CELLS: f64 = 12.0;
+const BAR_CELLS: f64 = 10.0;
+
+/// MiB as GiB with one decimal.
+fn gib(mib: u64) -> String {
+    let tenths = mib.saturating_mul(10) / 1024;
+    format!("{}.{}", tenths / 10, tenths % 10)
+}
 
 /// The same colours as in every other command.
 fn color(status: &str) -> Color {

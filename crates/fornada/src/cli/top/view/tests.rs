@@ -80,13 +80,26 @@ fn everything_is_in_its_place() {
     let lines: Vec<&str> = text.lines().collect();
     assert!(lines[0].contains("1 running   1234 runnable"), "{text}");
     assert!(lines[3].contains("default") && lines[3].contains("1234"), "{text}");
-    assert!(lines[3].contains("█████████░░░ 6/8 vCPUs"), "{text}");
-    assert!(lines[7].contains("blue") && lines[7].contains("████████████"), "{text}");
+    assert!(lines[3].contains("████████░░ 6/8 vCPUs"), "{text}");
+    assert!(lines[7].contains("blue") && lines[7].contains("██████████"), "{text}");
     assert!(lines[11].contains("00000001      RUNNING   5.0s"), "{text}");
     assert!(lines[12].contains("job-2") && lines[12].contains("turn of share \"blue\""), "{text}");
     assert!(lines[29].contains("q quit"), "{text}");
+    assert!(lines[7].contains("6/8") && lines[7].contains("1.0/16.0 GiB"), "{text}");
     let without = drawn(&mut Screen::new(overview(&[])), 120, 30);
-    assert!(!without.contains("SHARE") && without.contains("1024/16384 MiB"), "{without}");
+    assert!(!without.contains("SHARE") && without.contains("1.0/16.0 GiB"), "{without}");
+}
+
+#[test]
+fn a_narrow_screen_shows_the_panel_of_the_focus() {
+    let mut screen = Screen::new(overview(&["blue"]));
+    let text = drawn(&mut screen, 80, 24);
+    assert!(text.contains("QUEUE") && !text.contains("ENVIRONMENT") && text.contains("INSTANCE"), "{text}");
+    for want in ["QUEUE", "ENVIRONMENT", "SHARE", "INSTANCE"] {
+        press(&mut screen, KeyCode::Tab);
+        let text = drawn(&mut screen, 80, 24);
+        assert!(text.contains(want), "{want}: {text}");
+    }
 }
 
 #[test]
@@ -123,7 +136,7 @@ fn keys_move_filter_and_ask() {
     });
     let text = drawn(&mut screen, 120, 30);
     assert!(text.contains("RUNNABLE: Waiting for capacity"), "{text}");
-    assert!(text.contains("ahead  3 jobs, which need 4 vCPUs"), "{text}");
+    assert!(text.contains("3 jobs, which need 4 vCPUs"), "{text}");
     assert_eq!(press(&mut screen, KeyCode::Char('q')), Reaction::Redraw, "it closes the explanation");
     assert_eq!(press(&mut screen, KeyCode::Char('q')), Reaction::Quit);
 }
