@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask codegen [--check]
 
-codegen          write crates/model/src/generated/ from model/*.json
+codegen          write crates/model/src/generated/ and crates/core/src/scale/catalogue.rs from model/
 codegen --check  change nothing; exit with 1 when those files are stale";
 
 fn main() -> ExitCode {

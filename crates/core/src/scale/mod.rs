@@ -1,5 +1,9 @@
 //! Compute environments that scale: which instances to launch for the jobs that wait, and which to give back.
 
+#[rustfmt::skip]
+mod catalogue;
+pub mod instance_type;
+
 use minicbor::{Decode, Encode};
 
 use crate::instance::Market;
