@@ -56,15 +56,15 @@ pub struct AttemptFacts {
     pub instance: u32,
     /// When its place was taken.
     pub placed_at: u64,
-    /// When its process starts, or started.
-    pub started_at: u64,
-    /// When it ends, or ended.
+    /// When its process started; `None` when it never did.
+    pub started_at: Option<u64>,
+    /// When it ended, or the simulation did.
     pub ended_at: u64,
     /// Thousandths of a vCPU that it holds.
     pub milli_vcpus: u32,
     /// MiB that it holds.
     pub memory_mib: u32,
-    /// How it ends.
+    /// How it ended.
     pub end: AttemptEnd,
     /// It leads its job: all but the other nodes of a multi-node job.
     pub leads: bool,
@@ -77,10 +77,12 @@ pub enum AttemptEnd {
     Exit(i32),
     /// It was killed for its memory.
     OutOfMemory,
-    /// It was asked to stop.
-    Stopped,
+    /// It was asked to stop, and ended with this exit code.
+    Stopped(i32),
     /// Its instance went away under it.
     Lost,
+    /// The simulation ended before.
+    Unfinished,
 }
 
 /// A machine.
