@@ -93,7 +93,9 @@ impl Setup {
     fn environment(&mut self, place: Place) -> Result<bool> {
         let mut given = place.fields()?;
         let is_unmanaged = given.get("type").and_then(Value::as_str) == Some("UNMANAGED");
-        if !is_unmanaged {
+        if is_unmanaged {
+            given.default("serviceRole", json!("arn:aws:iam::000000000000:role/AWSBatchServiceRole"));
+        } else {
             given.default("type", json!("MANAGED"));
             let mut resources = given.required("computeResources")?.fields()?;
             let kind = resources.get("type").and_then(Value::as_str).unwrap_or_default().to_owned();

@@ -84,6 +84,7 @@ impl Level {
     }
 
     /// Amount × milliseconds of the whole time.
+    #[cfg(test)]
     pub(super) fn area(&self) -> u64 {
         self.areas().sum()
     }
