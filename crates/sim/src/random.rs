@@ -93,7 +93,11 @@ impl Distribution {
 }
 
 /// Milliseconds in so many seconds.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative, and a cast saturates")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "not negative, and a cast saturates"
+)]
 pub fn millis(seconds: f64) -> u64 {
     (seconds * 1000.0).round() as u64
 }
@@ -106,7 +110,8 @@ mod tests {
     fn draws_repeat_by_key_and_differ_between_keys() {
         let first = |seed, keys: &[u64]| Draw::new(seed, keys).unit().to_bits();
         assert_eq!(first(1, &[2, 3]), first(1, &[2, 3]));
-        let all = [first(1, &[2, 3]), first(2, &[2, 3]), first(1, &[3, 2]), first(1, &[2]), first(1, &[2, 4])];
+        let all =
+            [first(1, &[2, 3]), first(2, &[2, 3]), first(1, &[3, 2]), first(1, &[2]), first(1, &[2, 4])];
         assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), all.len());
     }
 

@@ -90,7 +90,10 @@ impl Behaviour {
         let needed = self.memory_used.map(|used| used.sample(&mut work));
         let mut luck = Draw::new(seed, &[2, unit, u64::from(attempt)]);
         let part = luck.unit();
-        #[expect(clippy::cast_precision_loss, reason = "no machine has 2^52 MiB, and no run takes so many milliseconds")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "no machine has 2^52 MiB, and no run takes so many milliseconds"
+        )]
         let (asked, cut) = (memory_mib as f64, crate::random::millis(millis as f64 * part / 1000.0));
         if needed.is_some_and(|needed| needed > asked) {
             return Course { millis: cut, exit_code: 137, out_of_memory: true };

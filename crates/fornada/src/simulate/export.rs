@@ -40,7 +40,8 @@ pub(super) fn read(files: &[(String, String)]) -> Result<Export> {
     let mut export = Export::default();
     for (file, text) in files {
         for value in Deserializer::from_str(text).into_iter::<Value>() {
-            let value = value.with_context(|| format!("{file} is not JSON as aws batch describe-jobs prints it"))?;
+            let value =
+                value.with_context(|| format!("{file} is not JSON as aws batch describe-jobs prints it"))?;
             let jobs = match value {
                 Value::Object(mut map) if map.contains_key("jobs") => map.remove("jobs").unwrap_or_default(),
                 other => other,
@@ -183,7 +184,8 @@ fn definition(
     };
     if is_fargate {
         request["platformCapabilities"] = json!(["FARGATE"]);
-        request["containerProperties"]["executionRoleArn"] = json!("arn:aws:iam::000000000000:role/simulated");
+        request["containerProperties"]["executionRoleArn"] =
+            json!("arn:aws:iam::000000000000:role/simulated");
     }
     let key = request.to_string();
     if let Some(name) = definitions.get(&key) {
@@ -200,7 +202,8 @@ fn definition(
 fn container(given: &Value) -> Value {
     let mut container = Map::from_iter([("image".to_owned(), json!("host"))]);
     for member in SHAPE {
-        let found = given.get(member).filter(|value| !value.is_null() && **value != json!(0) && **value != json!([]));
+        let found =
+            given.get(member).filter(|value| !value.is_null() && **value != json!(0) && **value != json!([]));
         if let Some(value) = found {
             container.insert(member.to_owned(), value.clone());
         }

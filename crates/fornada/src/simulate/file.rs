@@ -47,7 +47,9 @@ impl Plan {
         let seed = overrides.seed.or(seed).unwrap_or(1);
         let jobs = file.take("jobs").map_or(Ok(Vec::new()), Place::list)?;
         let begin = match file.take("start") {
-            Some(start) => start.instant()?.with_context(|| format!("{} is a time such as 2026-01-05T08:00:00Z", start.path))?,
+            Some(start) => start
+                .instant()?
+                .with_context(|| format!("{} is a time such as 2026-01-05T08:00:00Z", start.path))?,
             None => recorded.begin().unwrap_or(BEGIN),
         };
         let mut backfill = !overrides.strict;
@@ -129,7 +131,8 @@ fn cloud(mut given: Fields, begin: u64, mut options: Options) -> Result<(Paramet
 }
 
 fn shortage(mut given: Fields, begin: u64) -> Result<Shortage> {
-    let instance_type = given.take("instanceType").map(Place::text).transpose()?.unwrap_or_else(|| "*".to_owned());
+    let instance_type =
+        given.take("instanceType").map(Place::text).transpose()?.unwrap_or_else(|| "*".to_owned());
     let market = match given.take("market") {
         None => None,
         Some(place) => Some(match place.value.as_str() {

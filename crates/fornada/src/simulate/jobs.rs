@@ -76,7 +76,8 @@ impl<'a> Jobs<'a> {
         self.short_forms(&mut given, &name)?;
         let request = given.rest();
         check_members(&path, offline::submission_shape(), &request)?;
-        let submission = offline::submission(&self.setup.scope, request).map_err(|error| anyhow!("{path}: {error}"))?;
+        let submission =
+            offline::submission(&self.setup.scope, request).map_err(|error| anyhow!("{path}: {error}"))?;
         let index = self.workload.templates().len();
         if self.names.insert(name.clone(), index).is_some() {
             bail!("{path}.jobName: there is another job {name} above");
@@ -99,7 +100,9 @@ impl<'a> Jobs<'a> {
             bail!("{}.jobQueue names one of jobQueues", given.path);
         };
         let definition = if is_fargate { FARGATE_DEFINITION } else { DEFINITION };
-        if given.get("jobDefinition").is_none() && !std::mem::replace(&mut self.implicit[usize::from(is_fargate)], true) {
+        if given.get("jobDefinition").is_none()
+            && !std::mem::replace(&mut self.implicit[usize::from(is_fargate)], true)
+        {
             self.setup.create(Kind::JobDefinition, "jobs", implicit_definition(definition, is_fargate))?;
         }
         given.default("jobDefinition", json!(definition));
@@ -172,7 +175,8 @@ impl<'a> Jobs<'a> {
             Value::String(name) => (Some(name), None),
             _ => {
                 let mut fields = place.fields()?;
-                let name = fields.take("job").or_else(|| fields.take("jobId")).map(Place::text).transpose()?;
+                let name =
+                    fields.take("job").or_else(|| fields.take("jobId")).map(Place::text).transpose()?;
                 let kind = fields.take("type").map(Place::text).transpose()?;
                 fields.finish()?;
                 (name, kind)
@@ -208,7 +212,8 @@ fn behaviour(given: &mut Fields) -> Result<Behaviour> {
     if let Some(place) = given.take("exitCode") {
         behaviour.exit_code = i32::try_from(place.whole(255)?).unwrap_or(1);
     }
-    behaviour.memory_used = given.take("memoryUsed").map(|place| place.distribution(Place::amount)).transpose()?;
+    behaviour.memory_used =
+        given.take("memoryUsed").map(|place| place.distribution(Place::amount)).transpose()?;
     Ok(behaviour)
 }
 

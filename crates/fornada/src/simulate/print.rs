@@ -22,7 +22,10 @@ pub(super) fn text(report: &Report) -> String {
 
 fn overview(report: &Report) -> String {
     let (vcpus, attempts, cost) = (report.vcpus, report.attempts, report.cost);
-    let mut lines = vec![("vCPU hours", format!("{:.1} held by jobs, {:.1} of them for nothing", vcpus.allocated, vcpus.wasted))];
+    let mut lines = vec![(
+        "vCPU hours",
+        format!("{:.1} held by jobs, {:.1} of them for nothing", vcpus.allocated, vcpus.wasted),
+    )];
     if let (Some(available), Some(utilisation)) = (vcpus.available, vcpus.utilisation) {
         lines.push(("utilisation", format!("{:.1} % of {available:.1} vCPU hours", utilisation * 100.0)));
     }
@@ -65,7 +68,8 @@ fn waits(queues: &[Waits], shares: &[Waits]) -> String {
 }
 
 fn instances(report: &Report) -> String {
-    let mut table = table::new(&["INSTANCES", "MARKET", "LAUNCHED", "FAILED", "INTERRUPTED", "HOURS", "COST"], 2);
+    let mut table =
+        table::new(&["INSTANCES", "MARKET", "LAUNCHED", "FAILED", "INTERRUPTED", "HOURS", "COST"], 2);
     for group in &report.instances {
         let cells = [
             group.instance_type.clone(),

@@ -102,11 +102,15 @@ impl Setup {
             resources.default("subnets", json!(["subnet-00000000000000000"]));
             match kind.as_str() {
                 "ECS_MANAGED_INSTANCES" => {
-                    bail!("{}.type: environments of ECS managed instances cannot be simulated", resources.path)
+                    bail!(
+                        "{}.type: environments of ECS managed instances cannot be simulated",
+                        resources.path
+                    )
                 }
                 "FARGATE" | "FARGATE_SPOT" => {
                     resources.default("securityGroupIds", json!(["sg-00000000000000000"]));
-                    let name = given.get("computeEnvironmentName").and_then(Value::as_str).unwrap_or_default();
+                    let name =
+                        given.get("computeEnvironmentName").and_then(Value::as_str).unwrap_or_default();
                     self.fargate.push(name.to_owned());
                 }
                 _ => {
@@ -164,11 +168,15 @@ impl Setup {
             Some(given) if !has_unmanaged => {
                 return Err(given.wrong("is for environments of type UNMANAGED, and there is none"));
             }
-            None if has_unmanaged => bail!("unmanaged is required: it says which machines UNMANAGED environments have"),
+            None if has_unmanaged => {
+                bail!("unmanaged is required: it says which machines UNMANAGED environments have")
+            }
             given => given,
         };
         if has_unmanaged && !self.fargate.is_empty() {
-            bail!("computeEnvironments: a simulation has environments of type UNMANAGED or of Fargate, not both");
+            bail!(
+                "computeEnvironments: a simulation has environments of type UNMANAGED or of Fargate, not both"
+            );
         }
         if !self.fargate.is_empty() {
             self.machine("Fargate", UNBOUNDED, true);

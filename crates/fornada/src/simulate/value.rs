@@ -61,7 +61,9 @@ impl Place {
         let Place { path, value } = self;
         match value {
             Value::Object(map) => Ok(Fields { path, map }),
-            _ if path.is_empty() => bail!("the file is an object with computeEnvironments, jobQueues and jobs"),
+            _ if path.is_empty() => {
+                bail!("the file is an object with computeEnvironments, jobQueues and jobs")
+            }
             _ => bail!("{path} is an object"),
         }
     }
@@ -70,7 +72,11 @@ impl Place {
     pub(super) fn seconds(&self) -> Result<f64> {
         let span = match &self.value {
             Value::String(text) => text.parse::<Span>().ok(),
-            _ => return self.amount().map_err(|_| self.wrong("is a number of seconds, or a duration such as 90s or 1h30m")),
+            _ => {
+                return self
+                    .amount()
+                    .map_err(|_| self.wrong("is a number of seconds, or a duration such as 90s or 1h30m"));
+            }
         };
         let days = (Unit::Second, SpanRelativeTo::days_are_24_hours());
         let seconds = span.and_then(|span| span.total(days).ok()).filter(|seconds| *seconds >= 0.0);

@@ -41,7 +41,11 @@ mod tests {
             (3_600_000, true, 96_000),
             (7_200_000, true, 192_000),
         ] {
-            assert_eq!(charge(price, millis, is_interrupted), want, "{millis} ms, interrupted: {is_interrupted}");
+            assert_eq!(
+                charge(price, millis, is_interrupted),
+                want,
+                "{millis} ms, interrupted: {is_interrupted}"
+            );
         }
     }
 }

@@ -190,7 +190,8 @@ impl SimulatedCloud {
             Event::Failed(number) if self.launched[number].phase == Phase::Failing => {
                 self.launched[number].phase = Phase::Gone;
                 self.live -= 1;
-                let failure = self.launched[number].failure.clone().unwrap_or(LaunchFailure::InsufficientCapacity);
+                let failure =
+                    self.launched[number].failure.clone().unwrap_or(LaunchFailure::InsufficientCapacity);
                 Some(Observation::LaunchFailed(self.launched[number].facts.id.clone(), failure))
             }
             Event::Notice(number) if self.launched[number].phase == Phase::Ready => {
@@ -204,7 +205,9 @@ impl SimulatedCloud {
             }
             Event::Gone(number) if self.launched[number].phase == Phase::Leaving => Some(self.gone(number)),
             // It went another way before.
-            Event::Ready(_) | Event::Failed(_) | Event::Notice(_) | Event::Reclaimed(_) | Event::Gone(_) => None,
+            Event::Ready(_) | Event::Failed(_) | Event::Notice(_) | Event::Reclaimed(_) | Event::Gone(_) => {
+                None
+            }
         }
     }
 
@@ -223,7 +226,9 @@ impl SimulatedCloud {
         let mut draw = Draw::new(self.seed, &[4, number as u64]);
         let found = instance_type::find(&request.instance_type);
         let failure = match found {
-            None => Some(LaunchFailure::Other(format!("{} is not an instance type.", request.instance_type).into())),
+            None => Some(LaunchFailure::Other(
+                format!("{} is not an instance type.", request.instance_type).into(),
+            )),
             Some(found) => self.refusal(found, request, &mut draw),
         };
         let ready_at = self.now + self.parameters.launch_delay.sample_millis(&mut draw);
@@ -270,15 +275,22 @@ impl SimulatedCloud {
         let is_short = is_spot && draw.chance(spot_shortage_probability);
         let covers = |shortage: &Shortage| shortage.covers(found, request.market, self.now);
         let is_dear = is_spot
-            && request.max_price.is_some_and(|max| {
-                self.prices.at(found.name, self.now) > ratio(max, price(found))
-            });
+            && request
+                .max_price
+                .is_some_and(|max| self.prices.at(found.name, self.now) > ratio(max, price(found)));
         let none = is_short || is_dear || self.parameters.shortages.iter().any(covers);
         none.then_some(LaunchFailure::InsufficientCapacity)
     }
 
     /// A spot instance is taken back by chance, or when its price rises above what its owner pays.
-    fn schedule_reclaim(&mut self, number: usize, ready: u64, name: &str, limit: Option<f64>, draw: &mut Draw) {
+    fn schedule_reclaim(
+        &mut self,
+        number: usize,
+        ready: u64,
+        name: &str,
+        limit: Option<f64>,
+        draw: &mut Draw,
+    ) {
         let per_hour = self.parameters.spot_interruptions_per_hour;
         let by_chance = (per_hour > 0.0).then(|| ready + millis(draw.exponential(3600.0 / per_hour)));
         let until = by_chance.unwrap_or(u64::MAX).min(ready + HORIZON);

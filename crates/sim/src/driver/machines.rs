@@ -76,7 +76,8 @@ impl Machines {
         let number = u32::try_from(self.slots.len()).expect("fewer than 2^32 machines");
         if self.numbers.insert(id.clone(), number).is_none() {
             let family = kind.split_once('.').map_or(kind, |(family, _)| family);
-            let of = |name: &str| self.options.speeds.iter().find(|(of, _)| of == name).map(|(_, speed)| *speed);
+            let of =
+                |name: &str| self.options.speeds.iter().find(|(of, _)| of == name).map(|(_, speed)| *speed);
             let speed = of(kind).or_else(|| of(family)).unwrap_or(1.0);
             self.slots.push(Slot { id: id.clone(), speed, unbounded, live: BTreeSet::new() });
         }
@@ -101,7 +102,8 @@ impl Machines {
         let slot = &mut self.slots[instance as usize];
         slot.live.insert(number);
         let mut draw = Draw::new(self.options.seed, &[7, u64::from(number)]);
-        let delay = if slot.unbounded { self.options.unbounded_start_delay } else { self.options.start_delay };
+        let delay =
+            if slot.unbounded { self.options.unbounded_start_delay } else { self.options.start_delay };
         let started_at = now.0 + delay.sample_millis(&mut draw);
         #[expect(clippy::cast_precision_loss, reason = "no run takes 2^52 ms")]
         let ended_at = started_at + millis(play.course.millis as f64 / 1000.0 / slot.speed);
@@ -130,7 +132,8 @@ impl Machines {
     /// An attempt is asked to stop: it ends soon, unless it would have ended before.
     pub(super) fn stop(&mut self, attempt: AttemptId, now: Timestamp) {
         let Some(&number) = self.live.get(&attempt) else { return };
-        let delay = self.options.stop_delay.sample_millis(&mut Draw::new(self.options.seed, &[8, u64::from(number)]));
+        let delay =
+            self.options.stop_delay.sample_millis(&mut Draw::new(self.options.seed, &[8, u64::from(number)]));
         let facts = &mut self.log[number as usize];
         let at = now.0 + delay.min(KILL_AFTER);
         if at < facts.ended_at {

@@ -13,7 +13,7 @@ use fornada_core::attempt::{Action, Host, Launch, Observation};
 use fornada_core::id::{JobId, Member, Uuid};
 use fornada_core::instance::Provision;
 use fornada_core::job::depends_on::Dependency;
-use fornada_core::job::{JobStatus, Job};
+use fornada_core::job::{Job, JobStatus};
 use fornada_core::record::{Change, Record};
 use fornada_core::refusal::Refusal;
 use fornada_core::state::State;
@@ -162,7 +162,8 @@ fn arrivals(workload: &Workload) -> Vec<(Timestamp, u32)> {
     for (index, template) in workload.templates().iter().enumerate() {
         for nth in 0..template.arrivals.len() {
             let targets = template.after.iter().filter(|after| after.kind != AfterKind::Sequential);
-            let latest = targets.flat_map(|after| workload.targets(index, nth, *after)).map(|target| all[target].0);
+            let latest =
+                targets.flat_map(|after| workload.targets(index, nth, *after)).map(|target| all[target].0);
             all[job].0 = latest.fold(all[job].0, Timestamp::max);
             job += 1;
         }
@@ -220,7 +221,8 @@ impl Run<'_> {
         let is_quiet = moves == [None, None];
         let idle = next.0.saturating_sub(self.last_progress);
         let all_ended = self.ended == self.ids.len();
-        let is_over = is_quiet && (idle > PATIENCE || all_ended && (self.simulation.cloud.is_empty() || idle > TAIL));
+        let is_over =
+            is_quiet && (idle > PATIENCE || all_ended && (self.simulation.cloud.is_empty() || idle > TAIL));
         let is_late = self.simulation.options.until.is_some_and(|until| next > until);
         (!is_over && !is_late).then_some(next)
     }
@@ -235,7 +237,8 @@ impl Run<'_> {
             }
             self.next_arrival += 1;
             self.last_progress = now.0;
-            let accepted = submit(&mut turn, &self.simulation.scope, self.simulation.workload, job, &self.ids)?;
+            let accepted =
+                submit(&mut turn, &self.simulation.scope, self.simulation.workload, job, &self.ids)?;
             self.ids[job as usize] = Some(accepted.id);
             self.numbers.insert(accepted.id, job);
             self.journal.jobs[job as usize].submitted_at = Some(now.0);
@@ -348,9 +351,13 @@ impl Run<'_> {
     fn close(mut self) -> Journal {
         let end = self.journal.end;
         let account = self.simulation.cloud.account();
-        let mut accounts: HashMap<Text, InstanceFacts> =
-            account.into_iter().chain(self.journal.instances).map(|facts| (facts.id.clone(), facts)).collect();
-        let numbered = self.machines.all().map(|id| accounts.remove(id).expect("every machine has an account"));
+        let mut accounts: HashMap<Text, InstanceFacts> = account
+            .into_iter()
+            .chain(self.journal.instances)
+            .map(|facts| (facts.id.clone(), facts))
+            .collect();
+        let numbered =
+            self.machines.all().map(|id| accounts.remove(id).expect("every machine has an account"));
         self.journal.instances = numbered.collect();
         self.journal.attempts = self.machines.close(end);
         self.journal

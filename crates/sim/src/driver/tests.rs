@@ -87,15 +87,24 @@ fn settle(state: &mut State) {
 
 fn machine(vcpus: u64) -> Machine {
     let capacity = Resources { milli_vcpus: vcpus * 1000, memory_mib: 10_000, gpus: 0 };
-    let host =
-        Host { instance_id: format!("i-{vcpus:017x}").into(), incarnation: TaskId(1), capacity, architecture: None };
+    let host = Host {
+        instance_id: format!("i-{vcpus:017x}").into(),
+        incarnation: TaskId(1),
+        capacity,
+        architecture: None,
+    };
     Machine { host, kind: "own".into(), unbounded: false }
 }
 
 /// Jobs of definition `d` that come at these seconds and run for 10 seconds.
 fn jobs(name: &str, at: &[u64]) -> Template {
     Template {
-        submission: Submission { name: name.into(), queue: "q".into(), definition: "d".into(), ..Default::default() },
+        submission: Submission {
+            name: name.into(),
+            queue: "q".into(),
+            definition: "d".into(),
+            ..Default::default()
+        },
         after: Vec::new(),
         behaviour: Behaviour { run_time: Distribution::Fixed(10.0), ..Behaviour::default() },
         arrivals: at.iter().map(|second| Timestamp(BEGIN.0 + second * 1000)).collect(),
@@ -106,7 +115,8 @@ fn run(workload: &Workload, machines: Vec<Machine>, change: impl FnOnce(&mut Opt
     let mut options = Options { start_delay: Distribution::Fixed(1.0), ..Options::default() };
     change(&mut options);
     let cloud = SimulatedCloud::new(Parameters::default(), options.seed, BEGIN);
-    let simulation = Simulation { state: state(), scope: scope(), workload, machines, cloud, begin: BEGIN, options };
+    let simulation =
+        Simulation { state: state(), scope: scope(), workload, machines, cloud, begin: BEGIN, options };
     simulation.run(&mut |_| ()).expect("every job is accepted")
 }
 
@@ -180,12 +190,11 @@ fn attempts_fail_and_are_tried_again() {
 #[test]
 fn what_can_never_run_is_told_with_its_reason_and_ends_the_simulation() {
     let mut huge = jobs("huge", &[0, 0]);
-    huge.submission.overrides = fornada_core::job::workload::Overrides::Container(
-        fornada_core::container::ContainerOverrides {
+    huge.submission.overrides =
+        fornada_core::job::workload::Overrides::Container(fornada_core::container::ContainerOverrides {
             requirements: Requirements { milli_vcpus: Some(8000), memory_mib: None, gpus: None },
             ..Default::default()
-        },
-    );
+        });
     let workload = of([huge, jobs("small", &[10])]);
     let journal = run(&workload, vec![machine(4)], |_| ());
     let report = Report::new(String::new(), &workload, &journal);
@@ -198,7 +207,8 @@ fn what_can_never_run_is_told_with_its_reason_and_ends_the_simulation() {
 #[test]
 fn nothing_happens_after_the_end_that_was_set() {
     let workload = of([jobs("a", &[0, 0])]);
-    let journal = run(&workload, vec![machine(1)], |options| options.until = Some(Timestamp(BEGIN.0 + 15_000)));
+    let journal =
+        run(&workload, vec![machine(1)], |options| options.until = Some(Timestamp(BEGIN.0 + 15_000)));
     assert_eq!(ends(&journal), [Some(11), None]);
     assert_eq!(journal.attempts[1].end, AttemptEnd::Unfinished);
 }
@@ -237,7 +247,9 @@ fn what_is_held_over_time_is_what_the_attempts_held() {
     let held: f64 = journal
         .attempts
         .iter()
-        .map(|attempt| f64::from(attempt.milli_vcpus) / 1000.0 * (attempt.ended_at - attempt.placed_at) as f64 / 1000.0)
+        .map(|attempt| {
+            f64::from(attempt.milli_vcpus) / 1000.0 * (attempt.ended_at - attempt.placed_at) as f64 / 1000.0
+        })
         .sum();
     assert!((report.vcpus.allocated * 3600.0 - held).abs() < 1e-6);
     let steps = report.series.steps;

@@ -38,8 +38,30 @@ pub(super) struct Chart<'a> {
 pub(super) const DECIMAL: [f64; 3] = [1.0, 2.0, 5.0];
 /// Times count in seconds, minutes, hours and days.
 pub(super) const SEXAGESIMAL: [f64; 24] = [
-    1.0, 2.0, 5.0, 10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 10_800.0, 21_600.0,
-    43_200.0, 86_400.0, 172_800.0, 432_000.0, 864_000.0, 1_728_000.0, 4_320_000.0, 8_640_000.0,
+    1.0,
+    2.0,
+    5.0,
+    10.0,
+    15.0,
+    30.0,
+    60.0,
+    120.0,
+    300.0,
+    600.0,
+    900.0,
+    1800.0,
+    3600.0,
+    7200.0,
+    10_800.0,
+    21_600.0,
+    43_200.0,
+    86_400.0,
+    172_800.0,
+    432_000.0,
+    864_000.0,
+    1_728_000.0,
+    4_320_000.0,
+    8_640_000.0,
 ];
 
 impl Chart<'_> {
@@ -67,7 +89,12 @@ impl Chart<'_> {
         html.push_str("</svg>\n");
         let mut mark = 0.0;
         while mark <= top * 1.001 {
-            let _ = write!(html, "<span class=y style='bottom:{:.2}%'>{}</span>", mark / top * 100.0, (self.label)(mark));
+            let _ = write!(
+                html,
+                "<span class=y style='bottom:{:.2}%'>{}</span>",
+                mark / top * 100.0,
+                (self.label)(mark)
+            );
             mark += step;
         }
         for (place, text) in &self.ticks {
@@ -99,7 +126,11 @@ impl Chart<'_> {
             }
         }
         let class = class(curve.color);
-        let area = if curve.filled { format!("<path class='area {class}' d='{line}V100H0Z'/>") } else { String::new() };
+        let area = if curve.filled {
+            format!("<path class='area {class}' d='{line}V100H0Z'/>")
+        } else {
+            String::new()
+        };
         format!("{area}<path class='line {class}' d='{line}'><title>{}</title></path>", escaped(&curve.name))
     }
 }
@@ -168,7 +199,11 @@ fn grouped(digits: &str) -> String {
 }
 
 pub(super) fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('\'', "&#39;").replace('"', "&quot;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+        .replace('\'', "&#39;")
+        .replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -193,10 +228,14 @@ mod tests {
 
     #[test]
     fn texts_are_short() {
-        for (seconds, want) in [(0.0, "0"), (90.0, "90 s"), (300.0, "5 min"), (9000.0, "2.5 h"), (259_200.0, "3 d")] {
+        for (seconds, want) in
+            [(0.0, "0"), (90.0, "90 s"), (300.0, "5 min"), (9000.0, "2.5 h"), (259_200.0, "3 d")]
+        {
             assert_eq!(duration(seconds), want);
         }
-        for (amount, want) in [(0.25, "0.25"), (1.0, "1"), (99.96, "100"), (1234.0, "1234"), (12345.0, "12\u{2009}345")] {
+        for (amount, want) in
+            [(0.25, "0.25"), (1.0, "1"), (99.96, "100"), (1234.0, "1234"), (12345.0, "12\u{2009}345")]
+        {
             assert_eq!(short(amount), want);
         }
         assert_eq!(escaped("<a b='c'>&\""), "&lt;a b=&#39;c&#39;&gt;&amp;&quot;");

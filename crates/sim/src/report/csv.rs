@@ -29,7 +29,8 @@ pub fn jobs(workload: &Workload, journal: &Journal) -> String {
         let submitted = journal.jobs[span.first_job + at / span.size].submitted_at;
         let time = |at: Option<u64>| at.map(|at| number(seconds(at - journal.begin))).unwrap_or_default();
         let index = submission.array_size.map(|_| (at % span.size).to_string()).unwrap_or_default();
-        let kind = last[unit].map_or("", |attempt| journal.instances[attempt.instance as usize].kind.as_str());
+        let kind =
+            last[unit].map_or("", |attempt| journal.instances[attempt.instance as usize].kind.as_str());
         let fields = [
             quoted(&submission.name),
             index,
@@ -54,7 +55,8 @@ pub fn jobs(workload: &Workload, journal: &Journal) -> String {
 /// One line for each step.
 pub fn series(report: &Report) -> String {
     let series = &report.series;
-    let mut text = String::from("seconds,vcpusAvailable,vcpusAllocated,running,instances,spotInstances,dollarsPerHour");
+    let mut text =
+        String::from("seconds,vcpusAvailable,vcpusAllocated,running,instances,spotInstances,dollarsPerHour");
     for queue in series.waiting.keys() {
         let _ = write!(text, ",{}", quoted(&format!("waiting {queue}")));
     }
@@ -116,7 +118,11 @@ pub(super) fn number(value: f64) -> String {
 }
 
 fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
+    if text.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -127,7 +133,9 @@ mod tests {
     fn fields_are_quoted_where_they_must_be_and_numbers_are_short() {
         assert_eq!(quoted("a"), "a");
         assert_eq!(quoted("a,\"b\""), "\"a,\"\"b\"\"\"");
-        for (value, want) in [(0.0, "0"), (1.5, "1.5"), (2.0, "2"), (0.0004, "0"), (1234.5678, "1234.568"), (100.0, "100")] {
+        for (value, want) in
+            [(0.0, "0"), (1.5, "1.5"), (2.0, "2"), (0.0004, "0"), (1234.5678, "1234.568"), (100.0, "100")]
+        {
             assert_eq!(number(value), want);
         }
     }

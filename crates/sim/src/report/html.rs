@@ -30,7 +30,12 @@ pub fn page(report: &Report) -> String {
 /// One sentence that says what happened.
 pub fn summary(report: &Report) -> String {
     let ends = report.jobs;
-    let mut text = format!("{} jobs in {}: {} succeeded", count(ends.total), duration(report.makespan), count(ends.succeeded));
+    let mut text = format!(
+        "{} jobs in {}: {} succeeded",
+        count(ends.total),
+        duration(report.makespan),
+        count(ends.succeeded)
+    );
     for (number, what) in [(ends.failed, "failed"), (ends.unfinished, "did not end")] {
         if number > 0 {
             let _ = write!(text, ", {} {what}", count(number));
@@ -43,11 +48,19 @@ fn tiles(report: &Report) -> String {
     let attempts = report.attempts;
     let mut tiles = vec![("makespan", duration(report.makespan), "first submission to last end".to_owned())];
     if let Some(waits) = report.queues.iter().max_by(|a, b| a.p95.total_cmp(&b.p95)) {
-        tiles.push(("95 % waited at most", duration(waits.p95), format!("in queue {}; median {}", waits.queue, duration(waits.p50))));
+        tiles.push((
+            "95 % waited at most",
+            duration(waits.p95),
+            format!("in queue {}; median {}", waits.queue, duration(waits.p50)),
+        ));
     }
     if let Some(utilisation) = report.vcpus.utilisation {
         let available = report.vcpus.available.unwrap_or_default();
-        tiles.push(("utilisation", format!("{} %", short(utilisation * 100.0)), format!("of {} vCPU hours", short(available))));
+        tiles.push((
+            "utilisation",
+            format!("{} %", short(utilisation * 100.0)),
+            format!("of {} vCPU hours", short(available)),
+        ));
     }
     if report.cost.total > 0.0 {
         let saved = report.cost.all_on_demand - report.cost.total;
@@ -82,7 +95,12 @@ fn charts(report: &Report) -> String {
         curves,
         stepped: true,
     };
-    let curve = |name: &str, color, filled, values: &[f64]| Curve { name: name.to_owned(), color, filled, values: values.to_vec() };
+    let curve = |name: &str, color, filled, values: &[f64]| Curve {
+        name: name.to_owned(),
+        color,
+        filled,
+        values: values.to_vec(),
+    };
     let is_used = |values: &[f64]| values.iter().any(|value| *value > 0.0);
     let mut html = String::new();
     let mut vcpus = Vec::new();
@@ -91,11 +109,14 @@ fn charts(report: &Report) -> String {
     }
     vcpus.push(curve("held by jobs", 0, true, &series.allocated));
     html.push_str(&over_time("Utilisation", "vCPUs", vcpus).html());
-    let waiting = series.waiting.iter().enumerate().map(|(color, (queue, values))| curve(queue, color, false, values));
+    let waiting =
+        series.waiting.iter().enumerate().map(|(color, (queue, values))| curve(queue, color, false, values));
     html.push_str(&over_time("Queue depth", "jobs that wait for capacity", waiting.collect()).html());
     html.push_str(&wait_chart(report));
     let mut machines = Vec::new();
-    for (name, color, values) in [("on demand, or there", 0, &series.instances), ("spot", 1, &series.spot_instances)] {
+    for (name, color, values) in
+        [("on demand, or there", 0, &series.instances), ("spot", 1, &series.spot_instances)]
+    {
         if is_used(values) {
             machines.push(curve(name, color, false, values));
         }
@@ -157,7 +178,11 @@ fn waits(report: &Report) -> String {
             duration(waits.max),
         ]
     });
-    table("Waits for capacity", &["queue", "started", "still waiting", "median", "95 %", "longest"], rows.collect())
+    table(
+        "Waits for capacity",
+        &["queue", "started", "still waiting", "median", "95 %", "longest"],
+        rows.collect(),
+    )
 }
 
 fn instances(groups: &[InstanceGroup]) -> String {
@@ -175,9 +200,9 @@ fn instances(groups: &[InstanceGroup]) -> String {
 }
 
 fn stuck(all: &[Stuck]) -> String {
-    let rows = all.iter().map(|stuck| {
-        vec![stuck.name.clone(), count(stuck.count), stuck.queue.clone(), stuck.reason.clone()]
-    });
+    let rows = all
+        .iter()
+        .map(|stuck| vec![stuck.name.clone(), count(stuck.count), stuck.queue.clone(), stuck.reason.clone()]);
     table("Jobs that never started", &["job", "count", "queue", "why"], rows.collect())
 }
 

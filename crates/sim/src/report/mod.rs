@@ -18,8 +18,8 @@ use serde::Serialize;
 
 use crate::journal::{AttemptEnd, AttemptFacts, InstanceEnd, InstanceFacts, Journal};
 use crate::workload::Workload;
-pub use steps::Steps;
 use steps::Level;
+pub use steps::Steps;
 pub use stuck::Stuck;
 pub use waits::Waits;
 
@@ -223,7 +223,8 @@ fn attempts(journal: &Journal) -> Attempts {
 
 fn vcpus(journal: &Journal) -> Vcpus {
     let bounded = |attempt: &AttemptFacts| journal.instances[attempt.instance as usize].milli_vcpus > 0;
-    let held = |attempt: &AttemptFacts| u64::from(attempt.milli_vcpus) * (attempt.ended_at - attempt.placed_at);
+    let held =
+        |attempt: &AttemptFacts| u64::from(attempt.milli_vcpus) * (attempt.ended_at - attempt.placed_at);
     let allocated: u64 = journal.attempts.iter().map(held).sum();
     let within: u64 = journal.attempts.iter().filter(|attempt| bounded(attempt)).map(held).sum();
     let came_to_nothing = |attempt: &&AttemptFacts| match attempt.end {
@@ -257,7 +258,8 @@ fn market(instance: &InstanceFacts) -> &'static str {
 
 fn groups(journal: &Journal) -> Vec<InstanceGroup> {
     let mut groups: BTreeMap<(&str, &'static str), InstanceGroup> = BTreeMap::new();
-    for instance in &journal.instances {
+    let bounded = |instance: &&InstanceFacts| instance.market.is_some() || instance.milli_vcpus > 0;
+    for instance in journal.instances.iter().filter(bounded) {
         let group = groups.entry((&instance.kind, market(instance))).or_insert_with(|| InstanceGroup {
             instance_type: instance.kind.as_str().to_owned(),
             market: market(instance),
@@ -288,7 +290,8 @@ fn fargate_cost(journal: &Journal, attempt: &AttemptFacts) -> f64 {
         return 0.0;
     }
     #[expect(clippy::cast_precision_loss, reason = "no attempt takes 2^52 s")]
-    let hours = (attempt.ended_at - attempt.placed_at).div_ceil(1000).max(FARGATE_SECONDS_MIN) as f64 / 3600.0;
+    let hours =
+        (attempt.ended_at - attempt.placed_at).div_ceil(1000).max(FARGATE_SECONDS_MIN) as f64 / 3600.0;
     let (vcpus, gib) = (f64::from(attempt.milli_vcpus) / 1000.0, f64::from(attempt.memory_mib) / 1024.0);
     hours * (vcpus * FARGATE_VCPU_HOUR + gib * FARGATE_GIB_HOUR)
 }
@@ -302,7 +305,13 @@ fn cost(journal: &Journal) -> Cost {
     let fargate: f64 = journal.attempts.iter().map(|attempt| fargate_cost(journal, attempt)).sum();
     let fargate = fargate / 1e6;
     let dear: u64 = journal.instances.iter().map(|instance| instance.cost_on_demand).sum();
-    Cost { on_demand, spot, fargate, total: on_demand + spot + fargate, all_on_demand: dollars(dear) + fargate }
+    Cost {
+        on_demand,
+        spot,
+        fargate,
+        total: on_demand + spot + fargate,
+        all_on_demand: dollars(dear) + fargate,
+    }
 }
 
 fn series(workload: &Workload, journal: &Journal, ready: &[Option<u64>], of: &[u32]) -> Series {
@@ -318,7 +327,11 @@ fn series(workload: &Workload, journal: &Journal, ready: &[Option<u64>], of: &[u
         group.add(ready, until, u64::from(instance.milli_vcpus > 0));
         let paid = until.saturating_sub(instance.requested_at);
         // Millionths of a dollar an hour, so that the area is the cost.
-        cost_rate.add(instance.requested_at, until, (instance.cost * 3_600_000).checked_div(paid).unwrap_or(0));
+        cost_rate.add(
+            instance.requested_at,
+            until,
+            (instance.cost * 3_600_000).checked_div(paid).unwrap_or(0),
+        );
     }
     let mut waiting: BTreeMap<String, Level> = BTreeMap::new();
     let queue = |unit: usize| name_of(&workload.templates()[of[unit] as usize].submission.queue);
@@ -326,10 +339,18 @@ fn series(workload: &Workload, journal: &Journal, ready: &[Option<u64>], of: &[u
     for attempt in &journal.attempts {
         allocated.add(attempt.placed_at, attempt.ended_at, u64::from(attempt.milli_vcpus));
         running.add(attempt.placed_at, attempt.ended_at, 1);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "costs are small and positive")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "costs are small and positive"
+        )]
         let fargate = fargate_cost(journal, attempt) as u64;
         let ran = attempt.ended_at - attempt.placed_at;
-        cost_rate.add(attempt.placed_at, attempt.ended_at, (fargate * 3_600_000).checked_div(ran).unwrap_or(0));
+        cost_rate.add(
+            attempt.placed_at,
+            attempt.ended_at,
+            (fargate * 3_600_000).checked_div(ran).unwrap_or(0),
+        );
         if attempt.leads {
             let unit = attempt.unit as usize;
             if let Some(since) = since[unit].replace(attempt.ended_at) {

@@ -2,7 +2,8 @@
 
 /// Step lengths in seconds that people can read.
 const LENGTHS: [u64; 20] = [
-    1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800, 604_800,
+    1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400, 172_800,
+    604_800,
 ];
 /// A chart has about as many points as a screen can show.
 const STEPS_MAX: u64 = 300;
@@ -105,7 +106,8 @@ mod tests {
 
     #[test]
     fn steps_are_readable_and_few() {
-        for (seconds, want) in [(0, 1), (300, 1), (301, 2), (3600, 15), (86_400, 300), (31_536_000, 172_800)] {
+        for (seconds, want) in [(0, 1), (300, 1), (301, 2), (3600, 15), (86_400, 300), (31_536_000, 172_800)]
+        {
             let steps = Steps::new(5, 5 + seconds * 1000);
             assert_eq!(steps.length, want * 1000, "{seconds} s");
             assert!(steps.count() <= 300 && steps.count() > 0);

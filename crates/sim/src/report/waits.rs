@@ -97,7 +97,8 @@ pub(super) fn waits(
     for attempt in journal.attempts.iter().filter(|attempt| attempt.leads) {
         placed[attempt.unit as usize].get_or_insert(attempt.placed_at);
     }
-    let mut groups: BTreeMap<(&str, Option<&str>), (Vec<u64>, usize)> = BTreeMap::new();
+    type Group = (Vec<u64>, usize); // how long those waited that started, and how many still wait
+    let mut groups: BTreeMap<(&str, Option<&str>), Group> = BTreeMap::new();
     for (unit, ready) in ready.iter().enumerate() {
         let Some(ready) = *ready else { continue };
         let submission = &workload.templates()[of[unit] as usize].submission;
@@ -111,7 +112,8 @@ pub(super) fn waits(
             }
         }
     }
-    let all = groups.into_iter().map(|((queue, share), (waits, waiting))| summary(queue, share, waits, waiting));
+    let all =
+        groups.into_iter().map(|((queue, share), (waits, waiting))| summary(queue, share, waits, waiting));
     all.partition(|waits| waits.share.is_none())
 }
 
