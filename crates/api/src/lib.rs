@@ -16,5 +16,6 @@ pub mod front;
 pub mod limits;
 pub mod logs;
 mod metrics;
+pub mod offline;
 pub mod server;
 pub mod sigv4;

@@ -12,6 +12,7 @@ use fornada_api::limits::Limits;
 use super::capacity::Capacity;
 use super::style::Color;
 use super::{completions, data_dir, describe, env, explain, jobs, logs, run, stop, submit, top};
+use crate::simulate;
 
 /// A batch computing service that speaks the AWS Batch API.
 #[derive(Debug, Parser)]
@@ -65,6 +66,9 @@ pub(crate) enum Command {
     Node(NodeArgs),
     #[command(flatten)]
     Client(ClientCommand),
+    /// Play a workload against queues and environments that need not exist: makespan, waits, cost
+    #[command(after_help = simulate::EXAMPLES)]
+    Simulate(simulate::SimulateArgs),
     /// Print the completion script for a shell
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::CompletionsArgs),

@@ -39,7 +39,7 @@ mod shell_quote;
 mod stop;
 mod style;
 mod submit;
-mod table;
+pub(crate) mod table;
 mod top;
 
 use std::io::{self, Write};
@@ -97,11 +97,16 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 /// Writes to stdout, with colours only where they belong.
-fn print(text: &str) -> Result<()> {
+pub(crate) fn print(text: &str) -> Result<()> {
     let mut stdout = anstream::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()?;
     Ok(())
+}
+
+/// A duration in milliseconds as people read it.
+pub(crate) fn short_duration(milliseconds: u64) -> String {
+    duration::short(i64::try_from(milliseconds).unwrap_or(i64::MAX))
 }
 
 /// Writes a remark for the person, apart from the data.
@@ -110,6 +115,6 @@ fn note(text: &str) {
 }
 
 /// Writes a value as indented JSON, as the aws CLI does.
-fn print_json(value: &serde_json::Value) -> Result<()> {
+pub(crate) fn print_json(value: &serde_json::Value) -> Result<()> {
     print(&format!("{}\n", serde_json::to_string_pretty(value).context("cannot write JSON")?))
 }

@@ -89,7 +89,7 @@ pub(super) async fn delete(
 }
 
 /// A new environment as the engine takes it.
-fn checked(
+pub(crate) fn checked(
     request: model::CreateComputeEnvironmentRequest,
     scope: &Scope,
 ) -> Result<(Specification, Tags), WireError> {

@@ -42,7 +42,6 @@ pub(super) async fn register(
     request: model::RegisterJobDefinitionRequest,
 ) -> Result<model::RegisterJobDefinitionResponse, WireError> {
     let name = request.job_definition_name.clone();
-    require(is_name(&name), "Job Definition name should match a valid pattern.")?;
     let definition = definition(&call.scope, request, &call.app.limits)?;
     let (scope, family) = (call.scope.clone(), name.clone());
     let registered =
@@ -80,7 +79,7 @@ fn wire_revision(revision: u32) -> i32 {
 }
 
 /// The checked record, without what the engine sets.
-pub(super) fn definition(
+pub(crate) fn definition(
     scope: &Scope,
     request: model::RegisterJobDefinitionRequest,
     limits: &Limits,
@@ -90,7 +89,7 @@ pub(super) fn definition(
         container_properties,
         ecs_properties,
         eks_properties,
-        job_definition_name: _,
+        job_definition_name: name,
         node_properties,
         parameters,
         platform_capabilities,
@@ -101,6 +100,7 @@ pub(super) fn definition(
         timeout,
         r#type,
     } = request;
+    require(is_name(&name), "Job Definition name should match a valid pattern.")?;
     let platform = payload::platform(platform_capabilities.as_deref().unwrap_or_default())?;
     let given = payload::Given { container_properties, ecs_properties, eks_properties, node_properties };
     let Payload { container, container_properties, task, nodes, echo } =
