@@ -274,3 +274,22 @@ fn what_is_held_over_time_is_what_the_attempts_held() {
         live <= 12_000
     }));
 }
+
+/// `cargo test --release -p fornada-sim -- --ignored --nocapture` prints how long it takes.
+#[test]
+#[ignore = "a measurement, for release builds"]
+fn a_million_jobs_on_ten_thousand_machines() {
+    let mut array = jobs("array", &(0..100).map(|nth| nth * 60).collect::<Vec<_>>());
+    array.submission.array_size = Some(10_000);
+    array.behaviour.run_time = Distribution::LogNormal { median: 600.0, sigma: 0.5 };
+    let workload = of([array]);
+    let machines = (0..10_000).map(|number| {
+        let mut machine = machine(8);
+        machine.host.instance_id = format!("i-{number:017x}").into();
+        machine
+    });
+    let began = std::time::Instant::now();
+    let journal = run(&workload, machines.collect(), |_| ());
+    println!("{} turns, {} attempts: {:?}", journal.turns, journal.attempts.len(), began.elapsed());
+    assert!(journal.units.iter().all(|unit| unit.status == JobStatus::Succeeded));
+}

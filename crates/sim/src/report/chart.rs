@@ -165,7 +165,7 @@ pub(super) fn time_ticks(seconds: f64) -> Vec<(f64, String)> {
 pub(super) fn duration(seconds: f64) -> String {
     let (amount, unit) = match seconds {
         _ if seconds < 120.0 => (seconds, "s"),
-        _ if seconds < 7200.0 => (seconds / 60.0, "min"),
+        _ if seconds < 3600.0 => (seconds / 60.0, "min"),
         _ if seconds < 172_800.0 => (seconds / 3600.0, "h"),
         _ => (seconds / 86_400.0, "d"),
     };
@@ -228,9 +228,14 @@ mod tests {
 
     #[test]
     fn texts_are_short() {
-        for (seconds, want) in
-            [(0.0, "0"), (90.0, "90 s"), (300.0, "5 min"), (9000.0, "2.5 h"), (259_200.0, "3 d")]
-        {
+        for (seconds, want) in [
+            (0.0, "0"),
+            (90.0, "90 s"),
+            (300.0, "5 min"),
+            (3600.0, "1 h"),
+            (9000.0, "2.5 h"),
+            (259_200.0, "3 d"),
+        ] {
             assert_eq!(duration(seconds), want);
         }
         for (amount, want) in

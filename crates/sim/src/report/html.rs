@@ -113,15 +113,11 @@ fn charts(report: &Report) -> String {
         series.waiting.iter().enumerate().map(|(color, (queue, values))| curve(queue, color, false, values));
     html.push_str(&over_time("Queue depth", "jobs that wait for capacity", waiting.collect()).html());
     html.push_str(&wait_chart(report));
-    let mut machines = Vec::new();
-    for (name, color, values) in
-        [("on demand, or there", 0, &series.instances), ("spot", 1, &series.spot_instances)]
-    {
-        if is_used(values) {
-            machines.push(curve(name, color, false, values));
-        }
-    }
-    if !machines.is_empty() {
+    let is_launched = report.instances.iter().any(|group| !group.market.is_empty());
+    if is_launched {
+        let both = [("on demand", 0, &series.instances), ("spot", 1, &series.spot_instances)];
+        let used = both.into_iter().filter(|(_, _, values)| is_used(values));
+        let machines = used.map(|(name, color, values)| curve(name, color, false, values)).collect();
         html.push_str(&over_time("Instances", "that take jobs", machines).html());
     }
     if report.cost.total > 0.0 {
