@@ -75,30 +75,32 @@ def test_life(server, queue, refused):
 
 
 def test_lend_and_borrow(server, gate):
-    """A share uses what another lends, and gives it back when its jobs have ended; UpdateServiceJob orders a share."""
+    """A share uses what another lends; UpdateServiceJob orders a share."""
     queue = create_queue(server, "lending", {TYPE: 4}, quotaSharePolicy=POLICY)
     create(server, queue, "lender", sharing={"strategy": "LEND"})
     borrower = create(server, queue, "borrower", sharing={"strategy": "LEND_AND_BORROW"})
     assert borrower["resourceSharingConfiguration"] == {"strategy": "LEND_AND_BORROW", "borrowLimit": -1}
-    waiting = gate()
-    jobs = [submit(server, queue, waiting.wait, quotaShareName="borrower") for _ in range(4)]
+    waiting, later = gate(), gate()
+    jobs = [submit(server, queue, waiting.wait, quotaShareName="borrower") for _ in range(3)]
+    jobs.append(submit(server, queue, waiting.wait, quotaShareName="lender"))
     for job_id in jobs:
         wait(server, job_id, "RUNNING")
     low, high = [
-        submit(server, queue, waiting.wait, quotaShareName="lender", instances=2, schedulingPriority=n) for n in (1, 2)
+        submit(server, queue, later.wait, quotaShareName="borrower", instances=2, schedulingPriority=n) for n in (1, 2)
     ]
     snapshot = server.batch.get_job_queue_snapshot(jobQueue=queue)
     first = snapshot["frontOfQuotaShares"]["quotaShares"]
     assert {name: [job["jobArn"] for job in front] for name, front in first.items()} == {
-        "borrower": [], "lender": [f"{ARN}service-job/{high}"],
+        "borrower": [f"{ARN}service-job/{high}"], "lender": [],
     }
     assert snapshot["queueUtilization"]["quotaShareUtilization"]["topCapacityUtilization"] == [
-        {"quotaShareName": "borrower", "capacityUsage": [{"capacityUnit": TYPE, "quantity": 4.0}]}
+        {"quotaShareName": "borrower", "capacityUsage": [{"capacityUnit": TYPE, "quantity": 3.0}]},
+        {"quotaShareName": "lender", "capacityUsage": [{"capacityUnit": TYPE, "quantity": 1.0}]},
     ]
     server.batch.update_service_job(jobId=low, schedulingPriority=3)
     waiting.open(4)
     wait(server, low, "RUNNING")
-    waiting.open(2)
+    later.open(2)
     wait(server, high, "SUCCEEDED")
 
     too_large = submit(server, queue, quotaShareName="lender", instances=3)
@@ -107,6 +109,62 @@ def test_lend_and_borrow(server, gate):
     by_share = [{"name": "QUOTA_SHARE_NAME", "values": ["lender"]}]
     found = server.batch.list_service_jobs(jobQueue=queue, filters=by_share, jobStatus="RUNNABLE")["jobSummaryList"]
     assert [(job["jobId"], job["quotaShareName"]) for job in found] == [(too_large, "lender")]
+
+
+def test_preemption(server, gate):
+    """User Guide, quota management, preemption: a lender takes back its own; what gave way waits again, or fails."""
+    reason = "Cross-share preemption triggered to reclaim borrowed capacity"
+    queue = create_queue(server, "preempting", {TYPE: 2}, quotaSharePolicy=POLICY)
+    limits = [{"capacityUnit": TYPE, "maxCapacity": 1}]
+    create(server, queue, "lender", sharing={"strategy": "LEND"}, limits=limits)
+    create(server, queue, "borrower", sharing={"strategy": "LEND_AND_BORROW"}, limits=limits)
+    own, lent, stops = gate(), gate(), gate()
+    keeps = submit(server, queue, own.wait, quotaShareName="borrower", schedulingPriority=9)
+    borrows = submit(
+        server, queue, f"trap '{stops.wait}; exit 0' TERM; while :; do {lent.wait} && exit 0; done",
+        quotaShareName="borrower",
+    )
+    first = wait(server, borrows, "RUNNING")
+    wait(server, keeps, "RUNNING")
+    assert "preemptionSummary" not in first
+
+    lender = submit(server, queue, own.wait, quotaShareName="lender")
+    told = wait_for(lambda: server.batch.describe_service_job(jobId=borrows), lambda job: job.get("statusReason"))
+    assert (told["status"], told["statusReason"]) == ("RUNNING", f"PREEMPTION_IN_PROGRESS: {reason}")
+    listed = server.batch.list_service_jobs(jobQueue=queue, jobStatus="RUNNING")["jobSummaryList"]
+    assert {job["jobId"]: job.get("statusReason") for job in listed} == {
+        keeps: None, borrows: f"PREEMPTION_IN_PROGRESS: {reason}",
+    }
+    stops.open()
+    wait(server, lender, "RUNNING")
+    job = wait(server, borrows, "RUNNABLE")
+    [attempt] = job["preemptionSummary"].pop("recentPreemptedAttempts")
+    assert job["preemptionSummary"] == {"preemptedAttemptCount": 1}
+    assert attempt.pop("stoppedAt") >= attempt["startedAt"]
+    assert attempt == {
+        "serviceResourceId": first["latestAttempt"]["serviceResourceId"], "startedAt": first["startedAt"],
+        "statusReason": reason,
+    }
+    assert (job["attempts"], job.get("statusReason"), job["latestAttempt"]) == ([], None, first["latestAttempt"])
+
+    fragile = submit(
+        server, queue, "sleep 600", quotaShareName="borrower", schedulingPriority=5,
+        preemptionConfiguration={"preemptionRetriesBeforeTermination": 0},
+    )
+    own.open(2)
+    wait(server, lender, "SUCCEEDED")
+    wait(server, keeps, "SUCCEEDED")
+    wait(server, fragile, "RUNNING")
+    again = wait(server, borrows, "RUNNING")
+    assert again["latestAttempt"] != first["latestAttempt"]
+    server.batch.update_service_job(jobId=fragile, schedulingPriority=0)
+    server.batch.update_service_job(jobId=borrows, schedulingPriority=1)
+    submit(server, queue, quotaShareName="lender")
+    failed = wait(server, fragile, "FAILED")
+    assert (failed["statusReason"], failed["preemptionSummary"]["preemptedAttemptCount"]) == (reason, 1)
+    lent.open()
+    ended = wait(server, borrows, "SUCCEEDED")
+    assert (len(ended["attempts"]), ended["preemptionSummary"]["preemptedAttemptCount"]) == (1, 1)
 
 
 @pytest.mark.parametrize(

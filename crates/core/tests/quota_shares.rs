@@ -63,33 +63,32 @@ fn the_largest_job_of_each_strategy() {
 }
 
 #[test]
-fn idle_capacity_is_lent_and_comes_back_with_the_end_of_the_borrower() {
-    let mut world = world(Sharing::LendAndBorrow(None), Sharing::Lend);
-    let blue: Vec<Uuid> = (0..5).map(|_| world.train(from("blue", 1))).collect();
-    assert_eq!(world.placed(&blue), [true; 5], "two of its own and three of the other's");
-    let red = [world.train(from("red", 2)), world.train(from("red", 1))];
-    assert_eq!(world.placed(&red), [false; 2]);
-    world.end(blue[0], 0);
-    assert_eq!(world.placed(&red), [false; 2], "the head of a share holds back those behind it");
-    world.end(blue[1], 0);
-    assert_eq!(world.placed(&red), [true, false]);
-    let more = world.train(from("blue", 1));
+fn idle_capacity_is_lent_by_order_of_submission() {
+    let mut world = world(Sharing::LendAndBorrow(None), Sharing::LendAndBorrow(None));
+    let blue: Vec<Uuid> = (0..4).map(|_| world.train(from("blue", 1))).collect();
+    assert_eq!(world.placed(&blue), [true; 4], "two of its own and two of the other's");
+    let more = world.train(from("blue", 2));
+    let red = [world.train(from("red", 1)), world.train(from("red", 4)), world.train(from("red", 1))];
+    assert_eq!(world.placed(&red), [true, false, false], "the head of a share holds back those behind it");
     assert_eq!(world.placed(&[more]), [false], "nothing idle is left");
-    world.end(blue[2], 0);
+    world.end(red[0], 0);
+    assert_eq!((world.placed(&red[1..]), world.placed(&[more])), (vec![false, false], vec![false]));
+    world.end(blue[0], 0);
+    assert_eq!((world.placed(&red[1..]), world.placed(&[more])), (vec![false, false], vec![true]));
+    world.terminate_training(red[1], "enough");
+    world.end(more, 143);
     assert_eq!(
-        (world.placed(&red), world.placed(&[more])),
-        (vec![true, true], vec![false]),
-        "fewest in use first"
+        (world.placed(&red[2..]), world.placed(&[more])),
+        (vec![true], vec![false]),
+        "it was red's own"
     );
-    world.end(blue[3], 0);
-    assert_eq!(world.placed(&[more]), [true]);
 
     let snapshot = world.state.service_queue_snapshot(&queue_arn(QUEUE)).unwrap();
     assert_eq!(snapshot.kind, PolicyKind::QuotaShare);
-    assert_eq!(snapshot.usage, [(A.into(), 5)]);
+    assert_eq!(snapshot.usage, [(A.into(), 4)]);
     assert_eq!(
         snapshot.usage_by_share,
-        [("blue".into(), vec![(A.into(), 2)]), ("red".into(), vec![(A.into(), 3)])]
+        [("blue".into(), vec![(A.into(), 3)]), ("red".into(), vec![(A.into(), 1)])]
     );
     assert_eq!(snapshot.front_of_shares.unwrap().into_keys().collect::<Vec<_>>(), ["blue", "red"]);
 }

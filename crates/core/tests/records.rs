@@ -33,7 +33,8 @@ use fornada_core::resource::service_environment::ServiceEnvironment;
 use fornada_core::scale::{AllocationStrategy, Scaling};
 use fornada_core::service_job::capacity::{CapacityLimit, Instances};
 use fornada_core::service_job::{
-    ServiceAttempt, ServiceJob, ServiceJobStatus, ServicePlacement, TrainingJob,
+    Preemption, PreemptionKind, PreemptionSummary, ServiceAttempt, ServiceJob, ServiceJobStatus,
+    ServicePlacement, TrainingJob,
 };
 use fornada_core::task::{NodeRange, NodesTemplate, TaskKind, TaskTemplate};
 use fornada_core::text::{Document, Text};
@@ -481,9 +482,24 @@ fn service_job() {
             instance_id: "i-0123456789abcdef0".into(),
             task_id: TaskId(7),
             stopping: Some(StopCause::Terminated("enough".into())),
+            preemption: None,
         })),
+        preemptions: None,
+        preempts_since: None,
     };
     check("service_job", &value);
+    let mut preempted = value;
+    preempted.preemptions =
+        Some(Box::new(PreemptionSummary { count: 70_000, recent: vec![attempt(3), attempt(1)] }));
+    preempted.preempts_since = Some(Timestamp(1_700_000_000_300));
+    for (name, kind) in [
+        ("service_job_preempted", PreemptionKind::CrossShare),
+        ("service_job_preempted_in_share", PreemptionKind::InShare),
+    ] {
+        let placement = preempted.placement.as_mut().unwrap();
+        placement.preemption = Some(Preemption { kind, at: Timestamp(1_700_000_000_200) });
+        check(name, &preempted);
+    }
 }
 
 /// A newer release may add members; an older one that reads its records skips them.

@@ -150,7 +150,7 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// Changes what is given. Jobs that run beyond a lowered limit go on.
+    /// Changes what is given. Jobs that run beyond a lowered limit go on until another share wants what is its own.
     ///
     /// # Errors
     /// [`Refusal::NoSuchResource`]; [`Refusal::BeingModified`].

@@ -71,6 +71,11 @@ impl Instances {
         self.0.keys()
     }
 
+    /// Whether there is a type that both have.
+    pub(crate) fn overlap(&self, other: &Instances) -> bool {
+        self.0.keys().any(|instance_type| other.0.contains_key(instance_type))
+    }
+
     /// Adds what a job takes.
     pub(crate) fn add(&mut self, other: &Instances) {
         for (instance_type, count) in &other.0 {

@@ -1,7 +1,4 @@
-//! Whether a service job can start: what its environment has left, and what its quota share may take.
-//!
-//! Shares lend what they do not use when they say so; those that borrow may go beyond their own limits by as much as their
-//! `borrowLimit` allows and the others together have left to lend. What is lent comes back when the borrower has ended.
+//! Whether a service job can start: what its environment has left, and what the limits of its quota share would allow.
 //!
 //! Source: AWS Batch User Guide, quota management; service job queues that are blocked.
 
@@ -9,13 +6,17 @@ use std::sync::Arc;
 
 use crate::arn::Arn;
 use crate::resource::Status;
-use crate::resource::quota_share::{QuotaShare, Sharing};
+use crate::resource::quota_share::QuotaShare;
+use crate::resource::service_environment::ServiceEnvironment;
 use crate::service_job::ServiceJob;
 use crate::service_job::capacity::Instances;
 use crate::state::State;
 use crate::text::Text;
 
-/// Larger than the environment. Text: AWS Batch User Guide, blocked service job queues.
+/// There is room, but nothing to run it on. Text: AWS Batch User Guide, blocked service job queues.
+pub(super) const NO_CAPACITY: &str =
+    "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - Unable to provision requested compute resources";
+/// Larger than the environment. Text: as above.
 const ENVIRONMENT_TOO_SMALL: &str = "MISCONFIGURATION:SERVICE_ENVIRONMENT_MAX_RESOURCE - Service environment(s) associated with the job queue cannot meet the capacity requirement of the job.";
 /// Larger than a share that does not borrow. Text: as above.
 const SHARE_TOO_SMALL: &str =
@@ -28,45 +29,62 @@ const TOO_LITTLE_TO_BORROW: &str = "MISCONFIGURATION:QUOTA_MANAGEMENT_LIMIT_EXCE
 /// What can be done with a service job now.
 pub(super) enum Fit {
     /// It starts here.
-    Now { environment: Arn, instance_id: Text },
+    Now(Place),
     /// It could start when something ends or comes back.
     Later,
+    /// It could start if there were a machine.
+    NoMachine,
     /// The limits do not allow it at all.
     Never(&'static str),
 }
 
-/// Finds capacity for one attempt of `job`.
+/// Where the jobs of a queue run.
+#[derive(Clone)]
+pub(super) struct Place {
+    pub(super) environment: Arn,
+    pub(super) instance_id: Text,
+}
+
+/// Finds capacity for one attempt of `job`, whose queue has no quota shares.
 pub(super) fn place(state: &State, job: &ServiceJob) -> Fit {
     let need = &job.training.instances;
-    let queue = state.job_queues.get(&job.queue);
-    let environment =
-        queue.and_then(|queue| state.service_environments.get(queue.service_environment.as_ref()?));
-    let Some(environment) = environment else { return Fit::Later };
-    if !Instances::default().leave_room(&environment.limits, need) {
-        return Fit::Never(ENVIRONMENT_TOO_SMALL);
+    if let Some(reason) = never(state, job) {
+        return Fit::Never(reason);
     }
-    if let Some(arn) = job.quota_share_arn() {
-        let Some(share) = state.quota_shares.get(&arn) else { return Fit::Later };
-        if let Some(reason) = never(state, share, need) {
-            return Fit::Never(reason);
-        }
-        if !share.enabled || share.status != Status::Valid || !has_room(state, share, need) {
-            return Fit::Later;
-        }
+    let has_room = environment(state, &job.queue).is_some_and(|environment| {
+        state.service_jobs.held_in(&environment.arn).leave_room(&environment.limits, need)
+    });
+    if has_room { open(state, &job.queue) } else { Fit::Later }
+}
+
+/// The place for jobs of a queue for which there is room.
+pub(super) fn open(state: &State, queue: &Arn) -> Fit {
+    let is_open =
+        |environment: &&ServiceEnvironment| environment.enabled && environment.status == Status::Valid;
+    let Some(environment) = environment(state, queue).filter(is_open) else { return Fit::Later };
+    let Some(machine) = state.instances.values().find(|instance| instance.connected) else {
+        return Fit::NoMachine;
+    };
+    Fit::Now(Place { environment: environment.arn.clone(), instance_id: machine.record.instance_id.clone() })
+}
+
+/// Why the limits do not allow a job, even with nothing else there.
+pub(super) fn never(state: &State, job: &ServiceJob) -> Option<&'static str> {
+    let need = &job.training.instances;
+    if !Instances::default().leave_room(&environment(state, &job.queue)?.limits, need) {
+        return Some(ENVIRONMENT_TOO_SMALL);
     }
-    let used = state.service_jobs.in_use.get(&environment.arn).cloned().unwrap_or_default();
-    let open = environment.enabled && environment.status == Status::Valid;
-    let machine = state.instances.values().find(|instance| instance.connected);
-    match machine {
-        Some(machine) if open && used.leave_room(&environment.limits, need) => {
-            Fit::Now { environment: environment.arn.clone(), instance_id: machine.record.instance_id.clone() }
-        }
-        Some(_) | None => Fit::Later,
-    }
+    exceeds_shares(state, state.quota_shares.get(&job.quota_share_arn()?)?, need)
+}
+
+/// The service environment of a queue.
+pub(super) fn environment<'s>(state: &'s State, queue: &Arn) -> Option<&'s ServiceEnvironment> {
+    let arn = state.job_queues.get(queue)?.service_environment.as_ref()?;
+    state.service_environments.get(arn).map(Arc::as_ref)
 }
 
 /// Why the shares of the queue could never hold `need`, even with nothing else there.
-fn never(state: &State, share: &QuotaShare, need: &Instances) -> Option<&'static str> {
+fn exceeds_shares(state: &State, share: &QuotaShare, need: &Instances) -> Option<&'static str> {
     for unit in need.types() {
         let (wanted, own) = (need.in_unit(unit), share.limit(unit));
         let Some(borrowed) = wanted.checked_sub(own).filter(|&beyond| beyond > 0) else { continue };
@@ -83,27 +101,4 @@ fn never(state: &State, share: &QuotaShare, need: &Instances) -> Option<&'static
         }
     }
     None
-}
-
-/// Whether `share` may take `need` beside what the shares of the queue hold now.
-fn has_room(state: &State, share: &QuotaShare, need: &Instances) -> bool {
-    let held = |of: &QuotaShare| state.service_jobs.in_lane(&of.queue, of.name());
-    let shares: Vec<(&Arc<QuotaShare>, Instances)> =
-        state.quota_shares_of(&share.queue).map(|share| (share, held(share))).collect();
-    need.types().all(|unit| {
-        let after = |of: &QuotaShare, held: &Instances| {
-            held.in_unit(unit) + if of.arn == share.arn { need.in_unit(unit) } else { 0 }
-        };
-        let own = after(share, &held(share));
-        if own > share.limit(unit).saturating_add(share.borrow_allowance(unit).unwrap_or(0)) {
-            return false;
-        }
-        if share.sharing == Sharing::Reserve {
-            return true; // its capacity is lent to nobody, and it borrows none
-        }
-        let borrowed = shares.iter().map(|(of, held)| after(of, held).saturating_sub(of.limit(unit)));
-        let lenders = shares.iter().filter(|(of, _)| of.lends());
-        let idle = lenders.map(|(of, held)| of.limit(unit).saturating_sub(after(of, held)));
-        borrowed.sum::<u64>() <= idle.sum()
-    })
 }

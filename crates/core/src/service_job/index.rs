@@ -41,6 +41,8 @@ pub(crate) struct ServiceBacklog {
     pub(crate) unplaceable: BTreeMap<u64, Uuid>,
     /// Held by the jobs of each lane.
     pub(crate) in_use: BTreeMap<Text, Instances>,
+    /// SCHEDULED, STARTING or RUNNING, by order of submission.
+    pub(crate) placed: BTreeMap<u64, Uuid>,
     /// Jobs of each lane that have not ended; a share is active while it has some.
     pub(crate) live: BTreeMap<Text, usize>,
 }
@@ -52,10 +54,15 @@ impl ServiceJobs {
         (job.current_attempt() == Some(attempt)).then(|| Arc::clone(job))
     }
 
-    /// What the jobs of a lane hold.
-    pub(crate) fn in_lane(&self, queue: &str, lane: &str) -> Instances {
-        let held = self.backlogs.get(queue).and_then(|backlog| backlog.in_use.get(lane));
-        held.cloned().unwrap_or_default()
+    /// What is held in a service environment.
+    pub(crate) fn held_in(&self, environment: &Arn) -> Instances {
+        self.in_use.get(environment).cloned().unwrap_or_default()
+    }
+
+    /// The jobs of a queue that hold capacity.
+    pub(crate) fn placed(&self, queue: &str) -> impl Iterator<Item = &Arc<ServiceJob>> {
+        let ids = self.backlogs.get(queue).into_iter().flat_map(|backlog| &backlog.placed);
+        ids.map(|(_, id)| &self.records[id])
     }
 
     /// Jobs of a queue that have not ended.
@@ -158,8 +165,9 @@ impl State {
     ) {
         let jobs = &mut self.service_jobs;
         jobs.in_use.entry(placement.environment.clone()).or_default().add(&job.training.instances);
-        let held = &mut jobs.backlog(&job.queue).in_use;
-        held.entry(job.lane()).or_default().add(&job.training.instances);
+        let backlog = jobs.backlog(&job.queue);
+        backlog.in_use.entry(job.lane()).or_default().add(&job.training.instances);
+        backlog.placed.insert(job.sequence, job.id);
         self.instances.attach(&placement.instance_id, attempt);
     }
 
@@ -179,7 +187,9 @@ impl State {
             }
         };
         give_back(&mut self.service_jobs.in_use, &placement.environment);
-        give_back(&mut self.service_jobs.backlog(&job.queue).in_use, &job.lane());
+        let backlog = self.service_jobs.backlog(&job.queue);
+        give_back(&mut backlog.in_use, &job.lane());
+        backlog.placed.remove(&job.sequence);
         self.instances.detach(&placement.instance_id, attempt, self.latest);
         self.schedule_due = true;
     }
@@ -205,7 +215,9 @@ impl State {
             }
             want.counts[job.status as usize] += 1;
             if let Some(placement) = &job.placement {
-                want.backlog(&job.queue).in_use.entry(job.lane()).or_default().add(&job.training.instances);
+                let backlog = want.backlog(&job.queue);
+                backlog.in_use.entry(job.lane()).or_default().add(&job.training.instances);
+                backlog.placed.insert(job.sequence, id);
                 let held = want.in_use.entry(placement.environment.clone()).or_default();
                 held.add(&job.training.instances);
                 attempts += 1;
@@ -227,7 +239,8 @@ impl State {
             let waiting: usize =
                 backlog.lanes.values().map(BTreeMap::len).sum::<usize>() + backlog.unplaceable.len();
             let want = want.backlogs.remove(arn).unwrap_or_default();
-            assert_eq!((&backlog.live, &backlog.in_use), (&want.live, &want.in_use), "{arn} adds up");
+            let parts = |of: &ServiceBacklog| (of.live.clone(), of.in_use.clone(), of.placed.clone());
+            assert_eq!(parts(backlog), parts(&want), "{arn} adds up");
             assert!(waiting <= self.service_jobs.live(arn), "{arn} offers only what is live");
         }
         attempts

@@ -6,17 +6,23 @@
 //! | SubmitServiceJob, UpdateServiceJob | [`submit`] |
 //! | limits and usage, in instances | [`capacity`] |
 //! | which one starts when | `schedule`, `fit` |
+//! | the same where there are quota shares; which one gives way | `quota`, `holdings`, `preempt` |
 //! | what the backend is told | `launch` |
 //! | what backends report | `observe` |
 //! | TerminateServiceJob, timeouts | `stop` |
+//! | why a queue is blocked, and for how long it may be | `blocked` |
 //! | the front of a queue, and what it uses | [`snapshot`] |
 //! | all of them, and the indexes over them | `index` |
 
+mod blocked;
 pub mod capacity;
 mod fit;
+mod holdings;
 pub(crate) mod index;
 mod launch;
 mod observe;
+mod preempt;
+mod quota;
 pub mod refusal;
 mod schedule;
 pub mod snapshot;
@@ -38,6 +44,7 @@ use crate::text::Text;
 use crate::time::Timestamp;
 use capacity::Instances;
 pub use launch::{LOG_GROUP, training_job_arn};
+pub use preempt::{Preemption, PreemptionKind, PreemptionSummary};
 pub use status::{ServiceJobCounts, ServiceJobStatus, ServiceTransition};
 
 /// A submitted service job, and how far it has come.
@@ -112,6 +119,12 @@ pub struct ServiceJob {
     /// Where the current attempt is; present exactly while SCHEDULED, STARTING or RUNNING.
     #[n(22)]
     pub placement: Option<Box<ServicePlacement>>,
+    /// Its attempts that were preempted; `None` when there are none. They do not count among `attempts`.
+    #[n(23)]
+    pub preemptions: Option<Box<PreemptionSummary>>,
+    /// Since when others are being stopped for it: when they have ended, it goes first.
+    #[n(24)]
+    pub preempts_since: Option<Timestamp>,
 }
 
 /// What a CreateTrainingJob request says about running it.
@@ -149,6 +162,9 @@ pub struct ServicePlacement {
     /// Set when it is being stopped; the first cause stays.
     #[n(3)]
     pub stopping: Option<StopCause>,
+    /// Set when it is being stopped to let another job run.
+    #[n(4)]
+    pub preemption: Option<Preemption>,
 }
 
 /// An attempt that ended.
@@ -184,14 +200,26 @@ impl ServiceJob {
 
     /// The attempt that is scheduled, starting or running.
     pub fn current_attempt(&self) -> Option<AttemptId> {
-        let number = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
+        let preempted = self.preemptions.as_ref().map_or(0, |preemptions| preemptions.count);
+        let number = self.next_attempt().saturating_add(preempted);
         self.placement.is_some().then(|| AttemptId { job: JobId::whole(self.id), number })
+    }
+
+    /// The number that the current, or the next, attempt has for the retry strategy, from 1.
+    pub(crate) fn next_attempt(&self) -> u32 {
+        u32::try_from(self.attempts.len()).unwrap_or(u32::MAX).saturating_add(1)
     }
 
     /// The training job of the current attempt, or of the last one.
     pub fn latest_task(&self) -> Option<TaskId> {
         let current = self.placement.as_ref().map(|placement| placement.task_id);
-        current.or_else(|| self.attempts.last().map(|attempt| attempt.task_id))
+        current.or_else(|| self.last_attempt().map(|attempt| attempt.task_id))
+    }
+
+    /// The attempt that ended last, preempted or not.
+    fn last_attempt(&self) -> Option<&ServiceAttempt> {
+        let preempted = self.preemptions.as_ref().and_then(|preemptions| preemptions.recent.last());
+        preempted.into_iter().chain(self.attempts.last()).max_by_key(|attempt| attempt.stopped_at)
     }
 
     /// What it holds or held since it was scheduled, in units: instance types where a quota share is drawn on.
@@ -230,7 +258,7 @@ impl ServiceJob {
 
     /// The latest time that it tells of.
     pub(crate) fn latest(&self) -> Timestamp {
-        let attempt = self.attempts.last().map(|attempt| attempt.stopped_at);
+        let attempt = self.last_attempt().map(|attempt| attempt.stopped_at);
         let times = [self.scheduled_at, self.started_at, self.stopped_at, attempt];
         times.into_iter().flatten().fold(self.created_at, Timestamp::max)
     }

@@ -60,7 +60,7 @@ impl Turn<'_> {
         restarted: bool,
     ) {
         let Some(job) = self.state.service_jobs.current(attempt) else { return };
-        let is_stopping = job.placement.as_ref().is_some_and(|placement| placement.stopping.is_some());
+        let is_stopping = job.placement.as_ref().is_some_and(|placement| placement.is_stopping());
         match report {
             Some(report) if report.ended.is_some() => self.service_attempt_exited(report.clone()),
             Some(report) => {
@@ -85,8 +85,9 @@ impl Turn<'_> {
             return;
         }
         let started_at = at.clamp(job.created_at, self.now);
-        self.service_transition(job.id, ServiceTransition::Acquire, None);
-        self.service_transition(job.id, ServiceTransition::Start, None);
+        // It may be on its way out already, and goes on saying so.
+        self.service_transition(job.id, ServiceTransition::Acquire, job.status_reason.clone());
+        self.service_transition(job.id, ServiceTransition::Start, job.status_reason.clone());
         self.service_job_mut(job.id).started_at = Some(started_at);
         if let Some((seconds, _)) = job.time_limit() {
             self.state.set_timer(started_at.plus_seconds(seconds), Timer::ServiceJobTimeout(attempt));
@@ -107,7 +108,7 @@ impl Turn<'_> {
     fn service_attempt_refused(&mut self, attempt: AttemptId) {
         let Some(job) = self.state.service_jobs.current(attempt) else { return };
         let placement = job.placement.as_deref().expect("a current attempt is placed");
-        if job.status != ServiceJobStatus::Scheduled || placement.stopping.is_some() {
+        if job.status != ServiceJobStatus::Scheduled || placement.is_stopping() {
             return self.end_service_attempt(attempt, self.now, INTERNAL_ERROR, false);
         }
         self.state.vacate_service(&job, placement, attempt);
@@ -133,7 +134,11 @@ impl Turn<'_> {
         }
         self.settle_if_deleting(&placement.environment);
         let stopped_at = stopped_at.clamp(job.started_at.unwrap_or(job.created_at), self.now);
-        let (transition, reason) = verdict(&job, attempt.number, status, succeeded, stopped_at);
+        let preempted = placement.preempted_at_end(stopped_at);
+        let (transition, reason) = match preempted {
+            Some(kind) => (job.after_preemption(), kind.as_str().into()),
+            None => verdict(&job, status, succeeded, stopped_at),
+        };
         let ended = ServiceAttempt {
             task_id: placement.task_id,
             started_at: job.started_at,
@@ -141,7 +146,10 @@ impl Turn<'_> {
             status_reason: reason.clone(),
         };
         let record = self.service_job_mut(job.id);
-        record.attempts.push(ended);
+        match preempted {
+            Some(_) => record.preemptions.get_or_insert_default().add(ended),
+            None => record.attempts.push(ended),
+        }
         record.placement = None;
         if transition == ServiceTransition::Retry {
             (record.scheduled_at, record.started_at) = (None, None);
@@ -166,7 +174,6 @@ fn status_of(outcome: &Outcome) -> String {
 /// What follows after an attempt ended. A stopped job fails with the reason it was stopped for, whatever its process said.
 fn verdict(
     job: &ServiceJob,
-    number: u32,
     status: &str,
     succeeded: bool,
     stopped_at: Timestamp,
@@ -188,7 +195,7 @@ fn verdict(
         Some(_) | None => {}
     }
     let failure = Failure { status_reason: &reason, reason: None, exit_code: None };
-    match retry::decide(job.retry.as_deref().unwrap_or(&Default::default()), number, failure) {
+    match retry::decide(job.retry.as_deref().unwrap_or(&Default::default()), job.next_attempt(), failure) {
         RetryAction::Retry => (ServiceTransition::Retry, reason),
         RetryAction::Exit => (ServiceTransition::Fail, reason),
     }

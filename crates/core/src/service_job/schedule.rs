@@ -2,8 +2,7 @@
 //!
 //! Queues are visited by priority, equal ones by age of their first job. Within a queue the lane goes first whose held
 //! instances times its weight are the fewest, equal ones by age. The first job that does not fit now holds back those
-//! behind it; in a queue with quota shares, which have capacity of their own, only those of its lane. A pass costs
-//! O(queues + placements · lanes).
+//! behind it. A pass costs O(queues + placements · lanes). Queues with quota shares: see `quota`.
 //!
 //! Source: AWS Batch User Guide, service jobs; fair-share scheduling policies; quota management.
 
@@ -14,11 +13,12 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::arn::Arn;
+use crate::resource::scheduling_policy::PolicyKind;
 use crate::schedule::usage;
 use crate::service_job::capacity::Instances;
-use crate::service_job::fit::{self, Fit};
+use crate::service_job::fit::{self, Fit, Place};
 use crate::service_job::index::ServiceBacklog;
-use crate::service_job::{ServicePlacement, ServiceTransition};
+use crate::service_job::{ServiceJob, ServicePlacement, ServiceTransition};
 use crate::state::State;
 use crate::text::Text;
 use crate::turn::Turn;
@@ -30,12 +30,12 @@ impl ServiceBacklog {
     }
 
     /// The first job of the lane that goes next.
-    fn head(&self, weights: &BTreeMap<Text, u32>) -> Option<(Text, Uuid)> {
+    fn head(&self, weights: &BTreeMap<Text, u32>) -> Option<Uuid> {
         let heads = weights.iter().filter_map(|(lane, &weight)| {
             let (&(_, sequence), &job) = self.lanes.get(lane)?.first_key_value()?;
-            Some((usage(self.held(lane), weight), sequence, lane, job))
+            Some((usage(self.held(lane), weight), sequence, job))
         });
-        heads.min().map(|(_, _, lane, job)| (lane.clone(), job))
+        heads.min().map(|(_, _, job)| job)
     }
 }
 
@@ -52,26 +52,22 @@ impl Turn<'_> {
     /// Places what can be placed.
     pub(crate) fn schedule_service_jobs(&mut self) {
         for queue in self.service_queues() {
-            let mut weights = self.state.lane_weights(&queue);
-            while let Some((lane, job)) = self.service_head(&queue, &weights) {
-                let job = Arc::clone(&self.state.service_jobs.records[&job]);
-                match fit::place(self.state, &job) {
-                    Fit::Now { environment, instance_id } => {
-                        let task_id = self.fresh.task_id();
-                        self.put_service_job(
-                            job.id,
-                            ServicePlacement { environment, instance_id, task_id, stopping: None },
-                        );
-                    }
-                    Fit::Later if job.quota_share.is_some() => {
-                        weights.remove(&lane);
-                    }
-                    Fit::Later => break,
-                    Fit::Never(reason) => {
-                        self.state.service_jobs.set_aside(&job);
-                        self.service_job_mut(job.id).status_reason = Some(reason.into());
-                    }
-                }
+            match self.state.policy_kind(&queue) {
+                PolicyKind::QuotaShare => self.schedule_quota_shares(&queue),
+                PolicyKind::Fifo | PolicyKind::FairShare => self.schedule_lanes(&queue),
+            }
+        }
+    }
+
+    fn schedule_lanes(&mut self, queue: &Arn) {
+        let weights = self.state.lane_weights(queue);
+        while let Some(job) = self.service_head(queue, &weights) {
+            let job = Arc::clone(&self.state.service_jobs.records[&job]);
+            match fit::place(self.state, &job) {
+                Fit::Now(place) => self.put_service_job(job.id, place),
+                Fit::Never(reason) => self.set_service_job_aside(&job, reason),
+                Fit::Later => return self.diagnose(&job, None),
+                Fit::NoMachine => return self.diagnose(&job, Some(fit::NO_CAPACITY)),
             }
         }
     }
@@ -92,20 +88,37 @@ impl Turn<'_> {
         queues.into_iter().map(|(_, _, arn)| arn.clone()).collect()
     }
 
-    fn service_head(&self, queue: &Arn, weights: &BTreeMap<Text, u32>) -> Option<(Text, Uuid)> {
+    fn service_head(&self, queue: &Arn, weights: &BTreeMap<Text, u32>) -> Option<Uuid> {
         self.state.service_jobs.backlogs.get(queue)?.head(weights)
     }
 
-    fn put_service_job(&mut self, id: Uuid, placement: ServicePlacement) {
-        let now = self.now;
+    pub(super) fn put_service_job(&mut self, id: Uuid, place: Place) {
+        let (now, task_id) = (self.now, self.fresh.task_id());
+        let Place { environment, instance_id } = place;
+        let placement =
+            ServicePlacement { environment, instance_id, task_id, stopping: None, preemption: None };
         self.service_transition(id, ServiceTransition::Schedule, None);
         let job = self.service_job_mut(id);
         job.scheduled_at = Some(now);
+        job.preempts_since = None;
         job.placement = Some(Box::new(placement.clone()));
         let attempt = job.current_attempt().expect("it has just been placed");
         let job = Arc::clone(&self.state.service_jobs.records[&id]);
         self.state.occupy_service(&job, &placement, attempt);
         self.start_service_job(attempt);
+    }
+
+    /// A job that can never fit says so and lets those behind it pass.
+    pub(super) fn set_service_job_aside(&mut self, job: &ServiceJob, reason: &'static str) {
+        self.state.service_jobs.set_aside(job);
+        self.diagnose(job, Some(reason));
+    }
+
+    /// Says why a job at the head of its queue or share does not start; `None` when it only waits for others to end.
+    pub(super) fn diagnose(&mut self, job: &ServiceJob, reason: Option<&str>) {
+        if job.status_reason.as_deref() != reason {
+            self.service_job_mut(job.id).status_reason = reason.map(Text::from);
+        }
     }
 
     /// The limits changed: what could never fit may fit now.

@@ -141,7 +141,7 @@ impl ServiceTransition {
             ServiceTransition::Acquire => "the backend reports that the process started, first half",
             ServiceTransition::Start => "the backend reports that the process started, second half",
             ServiceTransition::Retry => {
-                "the attempt failed, attempts remain, and `evaluateOnExit` does not say EXIT; or the backend did not take it"
+                "the attempt failed, attempts remain, and `evaluateOnExit` does not say EXIT; it was preempted; or the backend did not take it"
             }
             ServiceTransition::Succeed => "exit code 0",
             ServiceTransition::Fail => "the attempt failed for good, a timeout, TerminateServiceJob",

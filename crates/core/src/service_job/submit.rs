@@ -92,6 +92,8 @@ impl Turn<'_> {
             is_terminated: false,
             attempts: Vec::new(),
             placement: None,
+            preemptions: None,
+            preempts_since: None,
         };
         self.state.next_sequence += 1;
         self.state.track_service_job(&job);
@@ -168,8 +170,8 @@ impl Turn<'_> {
         let job = Arc::clone(&self.state.service_jobs.records[&id]);
         if moves {
             self.state.service_jobs.enqueue(&job);
-            self.state.schedule_due = true;
         }
+        self.state.schedule_due = true; // of a running job too: it may have to give way now
         Ok(job)
     }
 }

@@ -4,7 +4,7 @@ use fornada_core::arn::{Arn, name_of};
 use fornada_core::id::{JobId, Uuid};
 use fornada_core::refusal::Refusal;
 use fornada_core::resource::Status;
-use fornada_core::resource::quota_share::{QuotaShare, Sharing};
+use fornada_core::resource::quota_share::{QuotaShare, QuotaShareUpdate, Sharing};
 use fornada_core::resource::scheduling_policy::Specification;
 use fornada_core::resource::tags::Tags;
 use fornada_core::service_job::capacity::{CapacityLimit, Instances};
@@ -81,6 +81,12 @@ impl World {
 
     pub fn create_share(&mut self, name: &str, sharing: Sharing, capacity: &[(&str, u32)]) {
         self.try_create_share(name, sharing, capacity).expect("a new name");
+        self.advance(1);
+    }
+
+    /// Changes a quota share, and waits until it is VALID.
+    pub fn update_share(&mut self, name: &str, update: QuotaShareUpdate) {
+        self.turn(|turn| turn.update_quota_share(&share_arn(name), update)).expect("it is there");
         self.advance(1);
     }
 

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use fornada_core::service_job::refusal::ServiceRefusal;
-use fornada_core::service_job::{ServiceAttempt, ServiceJob};
+use fornada_core::service_job::{PreemptionSummary, ServiceAttempt, ServiceJob};
 use fornada_core::state::State;
 use fornada_core::time::Timestamp;
 use fornada_model::batch as model;
@@ -43,7 +43,10 @@ pub(in crate::batch) async fn describe(
         preemption_configuration: job.preemption_retries.map(|retries| {
             model::ServiceJobPreemptionConfiguration { preemption_retries_before_termination: Some(retries) }
         }),
-        preemption_summary: None, // nothing is preempted
+        preemption_summary: job
+            .preemptions
+            .as_deref()
+            .map(|preemptions| preemption_summary(&job, preemptions)),
         quota_share_name: job.quota_share.clone().map(String::from),
         retry_strategy: job.retry.as_deref().map(retry_to_wire),
         scheduled_at: job.scheduled_at.map(Timestamp::as_millis),
@@ -68,5 +71,21 @@ fn attempt_detail(job: &ServiceJob, attempt: &ServiceAttempt) -> model::ServiceJ
         started_at: attempt.started_at.map(Timestamp::as_millis),
         status_reason: Some(attempt.status_reason.clone().into()),
         stopped_at: Some(attempt.stopped_at.as_millis()),
+    }
+}
+
+fn preemption_summary(
+    job: &ServiceJob,
+    preemptions: &PreemptionSummary,
+) -> model::ServiceJobPreemptionSummary {
+    let PreemptionSummary { count, recent } = preemptions;
+    let preempted = |attempt: &ServiceAttempt| {
+        let model::ServiceJobAttemptDetail { service_resource_id, started_at, status_reason, stopped_at } =
+            attempt_detail(job, attempt);
+        model::ServiceJobPreemptedAttempt { service_resource_id, started_at, status_reason, stopped_at }
+    };
+    model::ServiceJobPreemptionSummary {
+        preempted_attempt_count: Some(i32::try_from(*count).unwrap_or(i32::MAX)),
+        recent_preempted_attempts: Some(recent.iter().map(preempted).collect()),
     }
 }
