@@ -45,6 +45,8 @@ impl Turn<'_> {
     /// Nothing new is placed on a machine that cannot be reached, until it is back.
     fn disconnected(&mut self, instance_id: &str) {
         self.state.instances.disconnect(instance_id);
+        self.state.capacity_changed = true; // what only this machine could take fits nowhere now
+        self.state.schedule_due = true;
     }
 
     /// Places nothing more on any machine until it connects anew: the server is about to stop them.

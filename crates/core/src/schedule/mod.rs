@@ -49,7 +49,18 @@ impl Turn<'_> {
         if self.state.capacity_changed {
             self.reconsider_service_jobs();
         }
-        for Assignment { job, compute_environment, instance_ids } in self.state.assign(self.now) {
+        // A claim may build on the ends of what has just got its place, so that more can pass than was known.
+        while self.assign() && self.state.backlogs.values().any(|backlog| backlog.claim.is_some()) {}
+        self.schedule_service_jobs();
+        self.scale();
+        self.state.schedule_due = false; // placing marks it, but this pass has just looked
+    }
+
+    /// Starts what gets room; whether anything did.
+    fn assign(&mut self) -> bool {
+        let assignments = self.state.assign(self.now);
+        let any = !assignments.is_empty();
+        for Assignment { job, compute_environment, instance_ids } in assignments {
             let placements = instance_ids.into_iter().map(|instance_id| Placement {
                 compute_environment: compute_environment.clone(),
                 instance_id,
@@ -60,9 +71,7 @@ impl Turn<'_> {
             let placements = placements.collect();
             self.put(job, placements);
         }
-        self.schedule_service_jobs();
-        self.scale();
-        self.state.schedule_due = false; // placing marks it, but this pass has just looked
+        any
     }
 
     /// The job itself, or the next RUNNABLE child of an array.

@@ -20,7 +20,7 @@ use crate::quantity::Resources;
 use crate::schedule::backfill::{Ceiling, Claim};
 use crate::schedule::backlog::Backlog;
 use crate::schedule::lane::{Rank, sequence};
-use crate::schedule::room::Slot;
+use crate::schedule::room::{Room, Slot};
 use crate::schedule::shape::{Shape, ShapeId};
 use crate::schedule::share;
 use crate::state::State;
@@ -339,7 +339,8 @@ impl Pass<'_> {
         }
         let known = queue.backlog.claim.as_ref();
         let holds = known.is_some_and(|claim| {
-            let is_there = claim.on.as_ref().is_none_or(|(slot, _)| self.state.instances.at(*slot).is_some());
+            let is_open = |slot| self.state.instances.at(slot).is_some_and(Room::is_open);
+            let is_there = claim.on.as_ref().is_none_or(|(slot, _)| is_open(*slot));
             claim.job == job && is_there && claim.at.is_none_or(|at| at > self.now)
         });
         if holds && known.is_some_and(|claim| claim.at.is_some()) {
