@@ -241,7 +241,7 @@ impl Turn<'_> {
             return self.node_ended(attempt.job, ended, (transition, reason));
         }
         self.execution_mut(attempt.job, |execution| {
-            execution.attempts.push(ended);
+            execution.record(ended);
             execution.placement = None;
             if transition == Transition::Retry {
                 execution.started_at = None;

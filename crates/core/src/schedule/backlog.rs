@@ -185,6 +185,12 @@ impl State {
         backlog.live += 1;
     }
 
+    /// The share identifier as earlier jobs have it, if there were any: all share one text.
+    pub(crate) fn known_share(&self, queue: &Arn, share: Text) -> Text {
+        let known = self.backlogs.get(queue).and_then(|backlog| backlog.shares().get_key_value(&share));
+        known.map_or(share, |(known, _)| known.clone())
+    }
+
     /// A job has ended. The last one of a share ends the share, once what it had is forgotten.
     pub(crate) fn leave_lane(&mut self, job: &Job) {
         let now = self.latest;

@@ -68,6 +68,22 @@ struct Queue {
     held_back: bool,
 }
 
+/// Where a job got room.
+enum Slots {
+    One(Slot),
+    /// For each node.
+    Nodes(Vec<Slot>),
+}
+
+impl Slots {
+    fn as_slice(&self) -> &[Slot] {
+        match self {
+            Slots::One(slot) => std::slice::from_ref(slot),
+            Slots::Nodes(slots) => slots,
+        }
+    }
+}
+
 /// Why a job did not get room.
 enum Wait {
     Room,
@@ -294,7 +310,7 @@ impl Pass<'_> {
     }
 
     /// Finds room: for all nodes, or for none.
-    fn place(&mut self, queue: &mut Queue, shape: ShapeId) -> Result<(usize, Vec<Slot>), Wait> {
+    fn place(&mut self, queue: &mut Queue, shape: ShapeId) -> Result<(usize, Slots), Wait> {
         let found = self.search(queue, shape, false);
         let is_first = queue.blocked.is_none();
         if is_first || found.is_none() {
@@ -306,25 +322,28 @@ impl Pass<'_> {
         self.search(queue, shape, true).ok_or(Wait::Room)
     }
 
-    fn search(&mut self, queue: &Queue, shape: ShapeId, respectful: bool) -> Option<(usize, Vec<Slot>)> {
-        let state = &mut *self.state;
+    fn search(&mut self, queue: &Queue, shape: ShapeId, respectful: bool) -> Option<(usize, Slots)> {
         let claim = queue.backlog.claim.as_ref().filter(|_| respectful);
         for &number in &queue.environments {
             let environment = &self.environments[number];
-            let shape = state.shapes.get(shape).clone();
+            let state = &*self.state;
+            let shape = state.shapes.get(shape);
             let used = environment.used.milli_vcpus.saturating_add(shape.need.milli_vcpus);
             if !environment.is_open || used > environment.ceiling {
                 continue;
             }
             if shape.nodes.is_empty() {
                 let allowed =
-                    |slot| claim.is_none_or(|claim| claim.allows(state, &shape, slot, &shape.need, self.now));
+                    |slot| claim.is_none_or(|claim| claim.allows(state, shape, slot, &shape.need, self.now));
                 let found = state.instances.find(environment.pool, &shape.need, shape.architecture, allowed);
                 if let Some(slot) = found {
-                    return Some((number, vec![slot]));
+                    return Some((number, Slots::One(slot)));
                 }
-            } else if let Some(slots) = pack(state, &shape, environment.pool, claim, self.now) {
-                return Some((number, slots));
+            } else {
+                let shape = shape.clone();
+                if let Some(slots) = pack(self.state, &shape, environment.pool, claim, self.now) {
+                    return Some((number, Slots::Nodes(slots)));
+                }
             }
         }
         None
@@ -363,14 +382,8 @@ impl Pass<'_> {
     }
 
     /// Takes the room, and the job out of its lane.
-    fn book(
-        &mut self,
-        queue: &mut Queue,
-        number: usize,
-        shape: ShapeId,
-        environment: usize,
-        slots: Vec<Slot>,
-    ) {
+    fn book(&mut self, queue: &mut Queue, number: usize, shape: ShapeId, environment: usize, slots: Slots) {
+        let slots = slots.as_slice();
         let state = &mut *self.state;
         let of = state.shapes.get(shape);
         for (&slot, part) in slots.iter().zip(of.each_part()) {

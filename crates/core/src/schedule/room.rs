@@ -2,11 +2,12 @@
 //!
 //! Instances form pools: those that are there by themselves, on which every environment draws that does not scale, and
 //! those of each environment that does. A pool keeps the instances that take attempts ordered by free vCPUs, by free memory
-//! and by free GPUs; a search goes along the order of the resource that the job needs most of, and the first instance with
-//! room is the one that it leaves the least of it on. Jobs that need no GPU look at instances without GPUs first.
+//! and by free GPUs; a search goes along the order of the resource that the job needs most of, where the first instance
+//! with room is the one that it leaves the least of it on, and along the other one in turns with it. Jobs that need no GPU look at instances without GPUs first.
 //!
-//! Costs, for n instances: taking and giving back O(log n); a search O(log n) plus the instances passed over, which have
-//! enough of the resource most needed and too little of another; that nothing has room is mostly seen in O(1).
+//! Costs, for n instances: taking and giving back O(log n); a search O(log n) plus the instances passed over: no
+//! more than twice those that have enough vCPUs, or those that have enough memory, whichever are fewer; that nothing has room
+//! is mostly seen in O(1).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -195,7 +196,7 @@ impl Instances {
 
     /// Takes room on an instance.
     pub(crate) fn take(&mut self, slot: Slot, need: &Resources) {
-        self.change(slot, |room| room.used.reserve(need));
+        self.change_used(slot, |used| used.reserve(need));
     }
 
     /// Gives room back that an attempt had; says whether it was the last one there.
@@ -207,21 +208,20 @@ impl Instances {
         now: Timestamp,
     ) -> bool {
         let Some(slot) = self.slot(id) else { return false };
-        let mut is_idle = false;
-        self.change(slot, |room| {
-            if room.attempts.remove(&attempt) {
-                room.used.release(need);
-                room.idle_since = now;
-                is_idle = room.attempts.is_empty();
-            }
-        });
+        let room = self.rooms[slot as usize].as_mut().expect("an instance that has a slot exists");
+        if !room.attempts.remove(&attempt) {
+            return false;
+        }
+        room.idle_since = now;
+        let is_idle = room.attempts.is_empty();
+        self.change_used(slot, |used| used.release(need));
         self.grown(slot);
         is_idle
     }
 
     /// Gives room back that was taken a moment ago, for nobody.
     pub(crate) fn untake(&mut self, slot: Slot, need: &Resources) {
-        self.change(slot, |room| room.used.release(need));
+        self.change_used(slot, |used| used.release(need));
     }
 
     /// An attempt is on it, whose room was taken.
@@ -287,10 +287,22 @@ impl Instances {
         let vcpus = u128::from(need.milli_vcpus) * u128::from(pool.total.memory_mib);
         let memory = u128::from(need.memory_mib) * u128::from(pool.total.milli_vcpus);
         [&pool.plain, &pool.with_gpus].into_iter().filter(|order| order.may_cover(need)).find_map(|order| {
-            if vcpus >= memory {
-                order.by_vcpus.range((need.milli_vcpus, 0)..).map(|&(_, slot)| slot).find(&mut fits)
-            } else {
-                order.by_memory.range((need.memory_mib, 0)..).map(|&(_, slot)| slot).find(&mut fits)
+            let mut by_vcpus = order.by_vcpus.range((need.milli_vcpus, 0)..).map(|&(_, slot)| slot);
+            let mut by_memory = order.by_memory.range((need.memory_mib, 0)..).map(|&(_, slot)| slot);
+            let (most, other): (&mut dyn Iterator<Item = Slot>, &mut dyn Iterator<Item = Slot>) =
+                if vcpus >= memory {
+                    (&mut by_vcpus, &mut by_memory)
+                } else {
+                    (&mut by_memory, &mut by_vcpus)
+                };
+            // What has room is in both orders: the one that ends first has shown that there is none.
+            loop {
+                if let Some(slot) = Some(most.next()?).filter(&mut fits) {
+                    return Some(slot);
+                }
+                if let Some(slot) = Some(other.next()?).filter(&mut fits) {
+                    return Some(slot);
+                }
             }
         })
     }
@@ -318,6 +330,32 @@ impl Instances {
         let room = self.rooms[slot as usize].as_mut().expect("a changed instance exists");
         change(room);
         self.join(slot);
+    }
+
+    /// Changes what is taken of an instance, and its place in its pool's order: what has not changed stays where it is.
+    fn change_used(&mut self, slot: Slot, change: impl FnOnce(&mut Resources)) {
+        let room = self.rooms[slot as usize].as_mut().expect("a changed instance exists");
+        change(&mut room.used);
+        if !room.is_open() {
+            return;
+        }
+        let capacity = room.record.capacity;
+        let free = capacity.saturating_sub(&room.used);
+        let before = std::mem::replace(&mut self.free[slot as usize], free);
+        let pool = &mut self.pools[room.pool];
+        let order = if capacity.gpus > 0 { &mut pool.with_gpus } else { &mut pool.plain };
+        if before.milli_vcpus != free.milli_vcpus {
+            order.by_vcpus.remove(&(before.milli_vcpus, slot));
+            order.by_vcpus.insert((free.milli_vcpus, slot));
+        }
+        if before.memory_mib != free.memory_mib {
+            order.by_memory.remove(&(before.memory_mib, slot));
+            order.by_memory.insert((free.memory_mib, slot));
+        }
+        if before.gpus != free.gpus {
+            pool.by_gpus.remove(&(before.gpus, slot));
+            pool.by_gpus.insert((free.gpus, slot));
+        }
     }
 
     /// Counts an instance for its pool: which there are, and which will be.
