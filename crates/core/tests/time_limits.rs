@@ -31,8 +31,8 @@ fn given_up(code: &str) -> String {
 /// A machine of 4 vCPUs behind an environment of 8, and a queue with limits.
 fn world(limits: &[(&str, u32)]) -> World {
     let mut world = World::empty(4);
-    world.create_environment(environment("ce").max_vcpus(8)).unwrap();
-    world.create_queue(queue("q").environments(["ce"]).time_limits(limits)).unwrap();
+    world.create_environment(environment("ce").max_vcpus(8)).expect("a new name");
+    world.create_queue(queue("q").environments(["ce"]).time_limits(limits)).expect("a new name");
     world
 }
 
@@ -183,10 +183,12 @@ fn scaling_world(instance_types: &[&str]) -> World {
             job_execution_timeout_minutes: 30,
             generation: 0,
         }));
-        world.create_environment(given).unwrap();
+        world.create_environment(given).expect("a new name");
     }
     let limits = [(NO_CAPACITY, 600)];
-    world.create_queue(queue("q").environments(["first", "second"]).time_limits(&limits)).unwrap();
+    world
+        .create_queue(queue("q").environments(["first", "second"]).time_limits(&limits))
+        .expect("a new name");
     world.provisions.clear();
     world
 }
