@@ -25,7 +25,7 @@ use crate::resource::quota_share::QuotaShare;
 use crate::resource::scheduling_policy::SchedulingPolicy;
 use crate::resource::service_environment::ServiceEnvironment;
 use crate::scale::fleet::Fleet;
-use crate::schedule::{Backlog, Instances, Shapes};
+use crate::schedule::{Backlog, Instances, Shapes, Stuck};
 use crate::service_job::index::ServiceJobs;
 use crate::text::Text;
 use crate::time::Timestamp;
@@ -43,6 +43,8 @@ pub enum Timer {
     ShareDecay(Arn, Text),
     /// The fleet of an environment is to be looked at.
     Scale(Arn),
+    /// A job may have been stuck at the head of its queue for as long as it may.
+    TimeLimit,
 }
 
 /// What an operator chooses of how decisions are made. Not stored: it is given at each start.
@@ -109,6 +111,8 @@ pub struct State {
     pub(crate) scale_due: BTreeSet<Arn>,
     /// More waits than before, or less is coming: all fleets are to be looked at.
     pub(crate) demand_due: bool,
+    /// What is stuck in queues that limit that.
+    pub(crate) stuck: Stuck,
     pub(crate) settings: Settings,
 }
 

@@ -26,7 +26,7 @@ use fornada_core::resource::Status;
 use fornada_core::resource::compute_environment::{ComputeEnvironment, Platform};
 use fornada_core::resource::consumable_resource::{ClientToken, Consumable, ConsumableResource};
 use fornada_core::resource::job_definition::JobDefinition;
-use fornada_core::resource::job_queue::JobQueue;
+use fornada_core::resource::job_queue::{JobQueue, TimeLimit};
 use fornada_core::resource::quota_share::{QuotaShare, Sharing};
 use fornada_core::resource::scheduling_policy::{FairShare, Kind, SchedulingPolicy};
 use fornada_core::resource::service_environment::ServiceEnvironment;
@@ -182,8 +182,15 @@ fn job_queue() {
         created_at: Timestamp(1_700_000_000_000),
         scheduling_policy: None,
         service_environment: None,
+        time_limits: None,
     };
     check("job_queue", &value);
+    let limit = |reason: &str, max_seconds| TimeLimit { reason: reason.into(), max_seconds };
+    let limits = vec![
+        limit("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT", 600),
+        limit("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY", 86_400),
+    ];
+    check("job_queue_time_limits", &JobQueue { time_limits: Some(limits), ..value.clone() });
     let fair_share = JobQueue { scheduling_policy: Some(policy_arn("p")), ..value.clone() };
     check("job_queue_fair_share", &fair_share);
     let environments = Vec::new();

@@ -64,6 +64,9 @@ impl Turn<'_> {
             managed.phase = Phase::Ready;
             managed.ready_at = Some(self.now);
             self.state.demand_due = true;
+            if let Some(fleet) = self.state.fleets.get_mut(&managed.compute_environment) {
+                fleet.failure = None;
+            }
         }
         let record = Arc::new(instance::Instance { managed, ..instance::Instance::of(&host) });
         let reports: BTreeMap<AttemptId, AttemptReport> =

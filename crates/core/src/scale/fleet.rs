@@ -153,14 +153,21 @@ impl State {
         u64::from(ce.max_vcpus.unwrap_or(0)).saturating_sub(self.fleet_vcpus(&ce.arn))
     }
 
+    /// Whether launches of an environment have failed and none has succeeded since.
+    pub(crate) fn launches_fail(&self, ce: &ComputeEnvironment) -> bool {
+        self.fleets.get(&ce.arn).is_some_and(|fleet| fleet.failure.is_some())
+    }
+
     /// The type that a shape waits for in an environment, when there is no more of it, nor of any other that would do.
     pub(crate) fn is_short_of(&self, ce: &ComputeEnvironment, shape: &Shape) -> Option<&Text> {
         let fleet = self.fleets.get(&ce.arn)?;
         if self.is_coming(ce, shape) || !self.could_launch_for(ce, shape) || self.room_vcpus(ce) == 0 {
             return None;
         }
-        let (of, _) = fleet.failure.as_ref()?;
-        Some(of)
+        match fleet.failure.as_ref()? {
+            (of, LaunchFailure::InsufficientCapacity) => Some(of),
+            (_, LaunchFailure::Other(_)) => None,
+        }
     }
 
     /// What waits for instances of an environment, in the order in which it goes: all that its queues have and that no
@@ -195,7 +202,7 @@ impl State {
     }
 
     /// As many units of a shape as the consumable resources that they need are there for.
-    fn placeable_units(&self, shape: ShapeId, units: u64) -> u64 {
+    pub(crate) fn placeable_units(&self, shape: ShapeId, units: u64) -> u64 {
         let needed = self.shapes.get(shape).consumables.iter().filter(|needed| needed.quantity > 0);
         let possible = needed.map(|needed| {
             let resource = self.consumable_resources.get(&needed.arn);

@@ -406,7 +406,7 @@ impl State {
     }
 
     /// A job itself, or the first RUNNABLE children of an array.
-    fn runnable_members(&self, job: Uuid, limit: usize) -> Vec<JobId> {
+    pub(crate) fn runnable_members(&self, job: Uuid, limit: usize) -> Vec<JobId> {
         match self.arrays.get(&job) {
             None => vec![JobId::whole(job)],
             Some(array) => array.runnable().take(limit).map(|index| JobId::child(job, index)).collect(),

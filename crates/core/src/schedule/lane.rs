@@ -115,6 +115,11 @@ impl Lane {
         Some((job, true))
     }
 
+    /// The jobs of a shape, in order.
+    pub(crate) fn jobs_of(&self, shape: ShapeId) -> impl Iterator<Item = Uuid> {
+        self.waiting.get(&shape).into_iter().flat_map(BTreeMap::values).map(|waiting| waiting.job)
+    }
+
     /// The first job of a shape.
     pub(crate) fn first_of(&self, shape: ShapeId) -> Option<(Rank, Waiting)> {
         self.waiting

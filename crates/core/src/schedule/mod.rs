@@ -9,6 +9,7 @@
 //! | which environments may take it, and whether any ever could | `fit` |
 //! | what each instance has left | `room` |
 //! | who may go past a job that has to wait | `backfill` |
+//! | which job is given up because it was stuck for too long | `time_limit` |
 //! | what the backend is told | `launch` |
 //!
 //! A pass ([`State::assign`]) only gives out room. What it gave becomes attempts here.
@@ -24,6 +25,7 @@ mod pass;
 mod room;
 mod shape;
 mod share;
+mod time_limit;
 
 use std::sync::Arc;
 
@@ -39,6 +41,7 @@ pub use pass::Assignment;
 pub(crate) use room::Instances;
 pub(crate) use shape::{Shape, ShapeId, Shapes};
 pub(crate) use share::{check_share, usage};
+pub(crate) use time_limit::Stuck;
 
 impl Turn<'_> {
     /// Places what can be placed.
@@ -46,13 +49,18 @@ impl Turn<'_> {
         if !std::mem::take(&mut self.state.schedule_due) {
             return;
         }
-        if self.state.capacity_changed {
-            self.reconsider_service_jobs();
+        loop {
+            if self.state.capacity_changed {
+                self.reconsider_service_jobs();
+            }
+            // A claim may build on the ends of what has just got its place, so that more can pass than was known.
+            while self.assign() && self.state.backlogs.values().any(|backlog| backlog.claim.is_some()) {}
+            self.schedule_service_jobs();
+            self.scale();
+            if !self.give_up_stuck_jobs() {
+                break;
+            }
         }
-        // A claim may build on the ends of what has just got its place, so that more can pass than was known.
-        while self.assign() && self.state.backlogs.values().any(|backlog| backlog.claim.is_some()) {}
-        self.schedule_service_jobs();
-        self.scale();
         self.state.schedule_due = false; // placing marks it, but this pass has just looked
     }
 
