@@ -22,7 +22,7 @@ use crate::resource::consumable_resource::ConsumableResource;
 use crate::resource::job_definition::JobDefinition;
 use crate::resource::job_queue::JobQueue;
 use crate::resource::quota_share::QuotaShare;
-use crate::resource::scheduling_policy::SchedulingPolicy;
+use crate::resource::scheduling_policy::{PolicyKind, SchedulingPolicy};
 use crate::resource::service_environment::ServiceEnvironment;
 use crate::scale::fleet::Fleet;
 use crate::schedule::{Backlog, Instances, Shapes, Stuck};
@@ -210,9 +210,10 @@ impl State {
             let children = self.members_of(job.id);
             let latest = children.map(|(_, child)| child.latest()).max().unwrap_or_default();
             self.latest = self.latest.max(latest).max(job.execution.latest());
-            if job.execution.status.is_terminal() {
-                continue;
-            }
+        }
+        let service_jobs = self.service_jobs.records.values().map(|job| job.latest());
+        self.latest = self.latest.max(service_jobs.max().unwrap_or_default());
+        for job in jobs.iter().filter(|job| !job.execution.status.is_terminal()) {
             self.track(job);
             self.recover_placement(JobId::whole(job.id), job, &job.execution);
             self.sync_backlog(job.id);
@@ -222,7 +223,12 @@ impl State {
             }
         }
         for job in &jobs {
-            if job.share_identifier.is_none() || !self.job_queues.contains_key(&job.queue) {
+            // A queue of the same name that came later has shares of its own.
+            let is_of = |queue: &Arc<JobQueue>| {
+                queue.created_at <= job.execution.created_at
+                    && self.policy_kind(&queue.arn) == PolicyKind::FairShare
+            };
+            if job.share_identifier.is_none() || !self.job_queues.get(&job.queue).is_some_and(is_of) {
                 continue;
             }
             self.recall_attempts(job, &job.execution, Member::Whole);
@@ -232,6 +238,7 @@ impl State {
                 self.recall_attempts(job, &member, id.member);
             }
         }
+        self.await_share_decay();
     }
 
     fn recover_placement(&mut self, id: JobId, job: &Job, execution: &Execution) {

@@ -66,6 +66,7 @@ impl Site {
             environments: vec![scope().resolve("compute-environment", "ce")],
             scheduling_policy: policy,
             service_environment: None,
+            time_limits: None,
             document: Document::default(),
         };
         let (fifo, fair) = (queue("fifo", None), queue("fair", Some(policy.arn.clone())));

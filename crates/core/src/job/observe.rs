@@ -45,7 +45,10 @@ impl Turn<'_> {
     /// Nothing new is placed on a machine that cannot be reached, until it is back.
     fn disconnected(&mut self, instance_id: &str) {
         self.state.instances.disconnect(instance_id);
-        self.state.capacity_changed = true; // what only this machine could take fits nowhere now
+        // What only this machine could take fits nowhere now. What an environment could launch for is known without it.
+        let is_machine =
+            self.state.instances.get(instance_id).is_some_and(|room| room.record.managed.is_none());
+        self.state.capacity_changed |= is_machine;
         self.state.schedule_due = true;
     }
 

@@ -294,6 +294,7 @@ impl Turn<'_> {
         self.state.job_queues.insert(arn.clone(), Arc::new(queue));
         self.state.weigh_shares(&arn);
         self.state.capacity_changed = true;
+        self.state.demand_due = true;
         self.state.schedule_due = true;
     }
 }

@@ -115,11 +115,6 @@ impl Lane {
         Some((job, true))
     }
 
-    /// The jobs of a shape, in order.
-    pub(crate) fn jobs_of(&self, shape: ShapeId) -> impl Iterator<Item = Uuid> {
-        self.waiting.get(&shape).into_iter().flat_map(BTreeMap::values).map(|waiting| waiting.job)
-    }
-
     /// The first job of a shape.
     pub(crate) fn first_of(&self, shape: ShapeId) -> Option<(Rank, Waiting)> {
         self.waiting
@@ -133,8 +128,8 @@ impl Lane {
     }
 
     /// The jobs of a shape, in order.
-    pub(crate) fn jobs_of(&self, shape: ShapeId) -> impl Iterator<Item = Waiting> {
-        self.waiting.get(&shape).into_iter().flat_map(|jobs| jobs.values().copied())
+    pub(crate) fn jobs_of(&self, shape: ShapeId) -> impl Iterator<Item = Uuid> {
+        self.waiting.range(all_of(shape)).map(|(_, waiting)| waiting.job)
     }
 
     /// The first jobs of each shape, in order.

@@ -53,8 +53,7 @@ impl Turn<'_> {
             if self.state.capacity_changed {
                 self.reconsider_service_jobs();
             }
-            // A claim may build on the ends of what has just got its place, so that more can pass than was known.
-            while self.assign() && self.state.backlogs.values().any(|backlog| backlog.claim.is_some()) {}
+            while self.assign() {}
             self.schedule_service_jobs();
             self.scale();
             if !self.give_up_stuck_jobs() {
@@ -64,10 +63,12 @@ impl Turn<'_> {
         self.state.schedule_due = false; // placing marks it, but this pass has just looked
     }
 
-    /// Starts what gets room; whether anything did.
+    /// Starts what gets room; whether to look again: a claim may build on the ends of what has just got its place, so that more
+    /// can pass than was known.
     fn assign(&mut self) -> bool {
         let assignments = self.state.assign(self.now);
-        let any = !assignments.is_empty();
+        let again =
+            !assignments.is_empty() && self.state.backlogs.values().any(|backlog| !backlog.denied.is_empty());
         for Assignment { job, compute_environment, instance_ids } in assignments {
             let placements = instance_ids.into_iter().map(|instance_id| Placement {
                 compute_environment: compute_environment.clone(),
@@ -79,7 +80,7 @@ impl Turn<'_> {
             let placements = placements.collect();
             self.put(job, placements);
         }
-        any
+        again
     }
 
     /// The job itself, or the next RUNNABLE child of an array.

@@ -20,7 +20,7 @@ use crate::quantity::Resources;
 use crate::schedule::backfill::{Ceiling, Claim};
 use crate::schedule::backlog::Backlog;
 use crate::schedule::lane::{Rank, sequence};
-use crate::schedule::room::{Room, Slot};
+use crate::schedule::room::Slot;
 use crate::schedule::shape::{Shape, ShapeId};
 use crate::schedule::share;
 use crate::state::State;
@@ -62,11 +62,18 @@ struct Queue {
     next: BTreeMap<usize, (Rank, ShapeId)>,
     /// Thousandths of a vCPU beyond which a share that has some gets no more.
     cap: u64,
-    /// The first job that had to wait, and its shape.
-    blocked: Option<(Uuid, ShapeId)>,
+    /// The first job of each lane of a shape that is known to find no room: by score and place in the order of submission.
+    closed: BTreeMap<(u128, u64), (usize, Rank, Blocked)>,
+    /// The first job that had to wait.
+    blocked: Option<Blocked>,
+    /// Its claim has been looked at in this pass.
+    has_claim: bool,
     /// Somebody had to wait for another reason than that no instance has room.
     held_back: bool,
 }
+
+/// A job that has to wait, and its shape.
+type Blocked = (Uuid, ShapeId);
 
 /// Where a job got room.
 enum Slots {
@@ -112,7 +119,13 @@ impl State {
             if is_new {
                 backlog.never.clear();
                 backlog.fresh = backlog.shapes.keys().copied().collect();
+                backlog.unjudged.clone_from(&backlog.fresh);
+                backlog.denied.clear();
             }
+            if backlog.claim.as_ref().is_some_and(|claim| !claim.holds(&self.instances, now)) {
+                backlog.claim = None;
+            }
+            backlog.fresh.append(&mut backlog.denied); // what is claimed may be less by now
             let is_due = backlog.held_back
                 || !backlog.fresh.is_empty()
                 || grown.as_ref().is_none_or(|g| !g.is_empty());
@@ -184,10 +197,8 @@ impl Pass<'_> {
         let mut backlog = self.state.backlogs.get_mut(&arn).map(std::mem::take).unwrap_or_default();
         let environments = self.environments_of(&arn);
         let strict = !self.state.settings.backfill;
-        for &shape in &backlog.fresh {
-            if !backlog.never.contains_key(&shape)
-                && let Some(reason) = self.state.never_fits(&arn, self.state.shapes.get(shape))
-            {
+        for shape in std::mem::take(&mut backlog.unjudged) {
+            if let Some(reason) = self.state.never_fits(&arn, self.state.shapes.get(shape)) {
                 backlog.never.insert(shape, reason);
             }
         }
@@ -206,36 +217,70 @@ impl Pass<'_> {
         };
         let open = open.into_iter().filter(|shape| strict || !backlog.never.contains_key(shape)).collect();
         let cap = self.cap(&arn, &backlog, &environments);
-        let is_fair = !backlog.shares().contains_key("");
-        if is_fair {
-            backlog.advance(self.now);
-        }
-        let numbers: Vec<usize> =
-            backlog.lanes().filter(|(_, lane)| !lane.is_empty()).map(|(number, _)| number).collect();
         let mut queue = Queue {
             arn,
             backlog,
             environments,
             open,
-            lanes: BinaryHeap::with_capacity(numbers.len()),
+            lanes: BinaryHeap::new(),
             next: BTreeMap::new(),
             cap,
+            closed: BTreeMap::new(),
             blocked: None,
+            has_claim: false,
             held_back: false,
         };
+        if queue.open.is_empty() {
+            // Who waits, and for what, is as it was, unless everything was looked at.
+            queue.held_back = queue.backlog.held_back && !all;
+            queue.blocked = queue.backlog.blocked.filter(|_| !all).map(|(job, _)| (job, ShapeId::MAX));
+            return queue;
+        }
+        let is_fair = !queue.backlog.shares().contains_key("");
+        if is_fair {
+            queue.backlog.advance(self.now);
+        }
+        let lanes = queue.backlog.lanes().filter(|(_, lane)| !lane.is_empty());
+        let numbers: Vec<usize> = lanes.map(|(number, _)| number).collect();
         for number in numbers {
             let lane = queue.backlog.lane(number);
             let score = if is_fair { lane.score() } else { 0 };
+            self.notice_closed(&mut queue, number, score);
             queue.enter(number, 0, score);
         }
         queue
     }
 
+    /// The first job of a lane that would have to wait if it were looked at. Whoever only lacks a consumable resource, or can
+    /// never fit, has no claim to room.
+    fn notice_closed(&self, queue: &mut Queue, number: usize, score: u128) {
+        let (backlog, lane) = (&queue.backlog, queue.backlog.lane(number));
+        let waits = |&(_, shape): &(Rank, ShapeId)| {
+            !queue.open.contains(&shape)
+                && !backlog.never.contains_key(&shape)
+                && !self.lacks_consumables(shape)
+        };
+        let Some((rank, shape)) = lane.heads().find(waits) else { return };
+        let Some((_, waiting)) = lane.first_of(shape) else { return };
+        queue.closed.insert((score, sequence(rank)), (number, rank, (waiting.job, shape)));
+    }
+
     /// Tries the job that goes next; `false` when none is left that may find room.
     fn step(&mut self, queue: &mut Queue) -> bool {
-        let Some(Reverse((_, _, number))) = queue.lanes.pop() else { return false };
+        let Some(Reverse((score, place, number))) = queue.lanes.pop() else { return false };
         let (rank, shape) = queue.next[&number];
-        self.notice_blocked(queue, number, rank);
+        if !queue.open.contains(&shape) {
+            queue.enter(number, rank, score); // closed since
+            return true;
+        }
+        if queue.blocked.is_none() {
+            // In another lane by its turn; in its own by priority, too.
+            let first = queue.closed.iter().find(|((has, at), (lane, closed, _))| match *lane == number {
+                true => *closed < rank,
+                false => (*has, *at) < (score, place),
+            });
+            queue.blocked = first.map(|(_, (.., blocked))| *blocked);
+        }
         let lane = queue.backlog.lane(number);
         let need = self.state.shapes.get(shape).need;
         if lane.running > 0 && queue.backlog.running.saturating_add(need.milli_vcpus) > queue.cap {
@@ -250,24 +295,19 @@ impl Pass<'_> {
             self.place(queue, shape)
         };
         match wait {
-            Ok((environment, slots)) => {
-                self.book(queue, number, shape, environment, slots);
-            }
+            Ok((environment, slots)) => self.book(queue, number, shape, environment, &slots),
             Err(wait) => {
                 queue.open.remove(&shape);
-                if matches!(wait, Wait::Consumables) {
-                    queue.held_back = true;
-                }
+                queue.held_back |= matches!(wait, Wait::Consumables);
+                let waiting = queue.backlog.lane(number).first_of(shape);
+                let this = waiting.map(|(_, waiting)| (waiting.job, shape));
                 if !self.state.settings.backfill {
-                    let waiting = queue.backlog.lane(number).first_of(shape);
-                    queue.blocked = waiting.map(|(_, waiting)| (waiting.job, shape));
+                    queue.blocked = this;
                     queue.held_back = true;
                     return false;
                 }
-                // Whoever only lacks a consumable resource has no claim to room.
                 if matches!(wait, Wait::Room) && queue.blocked.is_none() {
-                    let waiting = queue.backlog.lane(number).first_of(shape);
-                    queue.blocked = waiting.map(|(_, waiting)| (waiting.job, shape));
+                    queue.blocked = this;
                 }
             }
         }
@@ -275,23 +315,6 @@ impl Pass<'_> {
         let score = if lane.name.is_empty() { 0 } else { lane.score() };
         queue.enter(number, rank, score);
         true
-    }
-
-    /// A job before this one in its lane, of a shape that is known to find no room, has to wait.
-    fn notice_blocked(&self, queue: &mut Queue, number: usize, rank: Rank) {
-        if queue.blocked.is_some() {
-            return;
-        }
-        let backlog = &queue.backlog;
-        let waits = |&(_, shape): &(Rank, ShapeId)| {
-            !queue.open.contains(&shape)
-                && !backlog.never.contains_key(&shape)
-                && !self.lacks_consumables(shape)
-        };
-        let lane = backlog.lane(number);
-        let head = lane.heads().take_while(|&(head, _)| head < rank).find(waits);
-        queue.blocked =
-            head.and_then(|(_, shape)| lane.first_of(shape).map(|(_, waiting)| (waiting.job, shape)));
     }
 
     /// In strict order, nothing goes past a job that can never fit.
@@ -312,17 +335,20 @@ impl Pass<'_> {
     /// Finds room: for all nodes, or for none.
     fn place(&mut self, queue: &mut Queue, shape: ShapeId) -> Result<(usize, Slots), Wait> {
         let found = self.search(queue, shape, false);
-        let is_first = queue.blocked.is_none();
-        if is_first || found.is_none() {
+        if queue.blocked.is_none() || found.is_none() {
             return found.ok_or(Wait::Room);
         }
         // There is room, but somebody waits who came before.
-        queue.held_back = true;
         self.claim(queue);
-        self.search(queue, shape, true).ok_or(Wait::Room)
+        let is_in_vain = queue.backlog.claim.as_ref().is_some_and(Claim::is_of_everything);
+        let allowed = if is_in_vain { None } else { self.search(queue, shape, true) };
+        allowed.ok_or_else(|| {
+            queue.backlog.denied.insert(shape);
+            Wait::Room
+        })
     }
 
-    fn search(&mut self, queue: &Queue, shape: ShapeId, respectful: bool) -> Option<(usize, Slots)> {
+    fn search(&mut self, queue: &mut Queue, shape: ShapeId, respectful: bool) -> Option<(usize, Slots)> {
         let claim = queue.backlog.claim.as_ref().filter(|_| respectful);
         for &number in &queue.environments {
             let environment = &self.environments[number];
@@ -330,6 +356,8 @@ impl Pass<'_> {
             let shape = state.shapes.get(shape);
             let used = environment.used.milli_vcpus.saturating_add(shape.need.milli_vcpus);
             if !environment.is_open || used > environment.ceiling {
+                // It may fall below its ceiling without any instance getting room for this shape.
+                queue.held_back |= environment.is_open && shape.need.milli_vcpus <= environment.ceiling;
                 continue;
             }
             if shape.nodes.is_empty() {
@@ -349,29 +377,27 @@ impl Pass<'_> {
         None
     }
 
-    /// The claim of the job that has to wait: the one that it has had, or a new one.
+    /// The claim of the job that has to wait: the one that it has had, or a new one. It is looked at once in a pass.
     fn claim(&self, queue: &mut Queue) {
-        let Some((job, shape)) = queue.blocked else { return };
+        let Some((job, shape)) = queue.blocked.filter(|_| !queue.has_claim) else { return };
+        queue.has_claim = true;
         if self.is_coming(queue, shape) {
             queue.backlog.claim = None;
             return;
         }
-        let known = queue.backlog.claim.as_ref();
-        let holds = known.is_some_and(|claim| {
-            let is_open = |slot| self.state.instances.at(slot).is_some_and(Room::is_open);
-            let is_there = claim.on.as_ref().is_none_or(|(slot, _)| is_open(*slot));
-            claim.job == job && is_there && claim.at.is_none_or(|at| at > self.now)
-        });
-        if holds && known.is_some_and(|claim| claim.at.is_some()) {
+        if queue.backlog.claim.as_ref().is_some_and(|claim| claim.job == job && claim.at.is_some()) {
             return;
         }
         let shape = self.state.shapes.get(shape);
         let environments = queue.environments.iter().map(|&number| &self.environments[number]);
-        let environments = environments.filter(|e| e.is_open && shape.need.milli_vcpus <= e.ceiling);
+        let is_possible = |e: &Environment| e.is_open && shape.need.milli_vcpus <= e.ceiling;
         let ceilings: Vec<Ceiling> = environments
+            .clone()
+            .filter(|e| is_possible(e))
             .map(|e| Ceiling { pool: e.pool, used: e.used.milli_vcpus, max: e.ceiling })
             .collect();
-        queue.backlog.claim = Some(self.state.claim(job, shape, &ceilings, self.now));
+        let pools: BTreeSet<usize> = environments.filter(|e| e.is_open).map(|e| e.pool).collect();
+        queue.backlog.claim = Some(self.state.claim(job, shape, &ceilings, &pools, self.now));
     }
 
     /// Instances are launched for a shape, or will be.
@@ -382,13 +408,15 @@ impl Pass<'_> {
     }
 
     /// Takes the room, and the job out of its lane.
-    fn book(&mut self, queue: &mut Queue, number: usize, shape: ShapeId, environment: usize, slots: Slots) {
+    fn book(&mut self, queue: &mut Queue, number: usize, shape: ShapeId, environment: usize, slots: &Slots) {
         let slots = slots.as_slice();
+        let (job, was_last) =
+            queue.backlog.lane_mut(number).take(shape).expect("the shape that goes next has a job");
         let state = &mut *self.state;
         let of = state.shapes.get(shape);
         for (&slot, part) in slots.iter().zip(of.each_part()) {
             state.instances.take(slot, &part);
-            if let Some(claim) = queue.backlog.claim.as_mut().filter(|_| queue.blocked.is_some()) {
+            if let Some(claim) = queue.backlog.claim.as_mut().filter(|claim| claim.job != job) {
                 claim.started(of, slot, &part, self.now);
             }
         }
@@ -410,7 +438,6 @@ impl Pass<'_> {
         if !lane.name.is_empty() {
             lane.running += need.milli_vcpus;
         }
-        let (job, was_last) = lane.take(shape).expect("the shape that goes next has a job");
         backlog.count_units(shape, 1, 0);
         if was_last {
             state.shapes.leave(shape);
@@ -429,16 +456,10 @@ impl Pass<'_> {
             Some((before, since)) if before == job => since,
             _ => self.now,
         };
-        let lanes = queue.backlog.lanes().filter(|(_, lane)| !lane.is_empty());
-        let first = lanes.map(|(number, lane)| (lane.score(), number)).min().and_then(|(_, number)| {
-            let lane = queue.backlog.lane(number);
-            let head = lane.heads().find(|(_, shape)| !queue.backlog.never.contains_key(shape));
-            lane.first_of(head?.1).map(|(_, waiting)| waiting.job)
-        });
-        let blocked = queue.blocked.map(|(job, _)| job).or(first);
-        queue.backlog.blocked = blocked.map(|job| (job, since(job)));
+        let first = queue.blocked.or_else(|| queue.closed.values().next().map(|(.., blocked)| *blocked));
+        queue.backlog.blocked = first.map(|(job, _)| (job, since(job)));
         queue.backlog.held_back = queue.held_back;
-        if queue.blocked.is_none() {
+        if queue.backlog.claim.as_ref().is_some_and(|claim| Some(claim.job) != first.map(|(job, _)| job)) {
             queue.backlog.claim = None;
         }
         self.state.backlogs.insert(queue.arn, queue.backlog);

@@ -112,6 +112,12 @@ impl Instances {
         self.slots.values().filter_map(|&slot| self.at(slot))
     }
 
+    /// The instances of a pool on which attempts may be placed, by number.
+    pub(crate) fn open_in(&self, pool: usize) -> impl Iterator<Item = (Slot, &Room)> {
+        let rooms = self.pools[pool].members.iter().filter_map(|&slot| Some((slot, self.at(slot)?)));
+        rooms.filter(|(_, room)| room.is_open())
+    }
+
     /// The instances of an environment that scales, by number; with `None`, those that are there by themselves.
     pub(crate) fn of(&self, environment: Option<&Arn>) -> impl Iterator<Item = &Room> {
         let members = self.existing_pool(environment).into_iter().flat_map(|pool| &pool.members);

@@ -72,6 +72,7 @@ fn state() -> State {
         environments: vec![ce],
         scheduling_policy: None,
         service_environment: None,
+        time_limits: None,
         document: Document::default(),
     };
     turn.create_job_queue(given, Tags::new()).unwrap();
