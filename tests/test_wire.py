@@ -40,6 +40,7 @@ HEADERS = ("content-type", "x-amzn-errortype", "x-amzn-requestid")
 
 # In the order in which they are looked for.
 VARYING = (
+    ("waiting", r'(?<="statusReason":")Waiting (?:[^"\\]|\\.)*'),
     ("digits", r"(?<=[fb]/)\d{56}(?=/s)|(?<!\d)\d{56}(?!\d)"),
     ("uuid", r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
     ("hex", r"(?<![0-9a-f])[0-9a-f]{32}(?![0-9a-f])"),

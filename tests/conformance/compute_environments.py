@@ -1,5 +1,8 @@
 """Source: AWS Batch API reference, ComputeResource, EksConfiguration and UpdateComputeEnvironment."""
 
+import json
+import pathlib
+
 from server import ARN
 
 from .case import EC2, EKS, FARGATE, MANAGED_INSTANCES, OWN, Case, patched
@@ -15,6 +18,8 @@ STRATEGIES = {
         "SPOT_CAPACITY_OPTIMIZED_PRIORITIZED",
     ],
 }
+TYPES = pathlib.Path(__file__).parents[2] / "model" / "ec2" / "instance-types.jsonl"
+GROUPS = ["optimal", "default_x86_64", "default_arm64"]
 EVERY_STRATEGY = sorted({*STRATEGIES["EC2"], *STRATEGIES["SPOT"]})
 INAPPLICABLE_FOR_FARGATE = {
     "allocationStrategy": "BEST_FIT", "bidPercentage": 50, "desiredvCpus": 1,
@@ -46,6 +51,12 @@ def configured(family):
     """The four types of images of a family, two at a time."""
     types = [f"{family}_{system}{gpu}" for system in ("AL2", "AL2023") for gpu in ("", "_NVIDIA")]
     return [[{"imageType": name} for name in types[:2]], [{"imageType": name} for name in types[2:]]]
+
+
+def offered():
+    """All that `instanceTypes` may hold."""
+    types = [json.loads(line) for line in TYPES.read_text().splitlines()]
+    return [*GROUPS, *sorted({one[member] for one in types for member in ("name", "family")})]
 
 
 CASES = [
@@ -118,6 +129,14 @@ CASES = [
         )
         for type, allowed in STRATEGIES.items() for strategy in EVERY_STRATEGY if strategy not in allowed
     ],
+    *[
+        create(
+            f"Instance type can only be one of [{', '.join(offered())}], not {unknown}.", source=OWN,
+            instanceTypes=["m5.large", unknown],
+        )
+        for unknown in ("m5.huge", "p8.84xlarge", "Optimal")
+    ],
+    *[accepted(f"newer-{n}", instanceTypes=types) for n, types in enumerate((["m5", "m10i"], ["c8g.112xlarge"]))],
     *[
         create("All instanceTypes must have the same architecture.", source=OWN, instanceTypes=types)
         for types in (["m6g", "m6i"], ["default_arm64", "optimal"], ["a1.large", "c5"], ["c7gn.large", "g4dn.xlarge"])

@@ -12,10 +12,19 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("fornada-engine", &["fornada-core"]),
     ("fornada-store", &["fornada-engine", "fornada-core"]),
     ("fornada-node", &["fornada-engine", "fornada-core"]),
+    ("fornada-sim", &["fornada-engine", "fornada-core"]),
     ("fornada-api", &["fornada-model", "fornada-engine", "fornada-core"]),
     (
         "fornada",
-        &["fornada-model", "fornada-core", "fornada-engine", "fornada-store", "fornada-node", "fornada-api"],
+        &[
+            "fornada-model",
+            "fornada-core",
+            "fornada-engine",
+            "fornada-store",
+            "fornada-node",
+            "fornada-sim",
+            "fornada-api",
+        ],
     ),
     ("xtask", &[]),
 ];

@@ -1,6 +1,7 @@
 //! The front door: every request gets an id, is read, authenticated and handed to the service that it is for.
 //!
-//! Services share one port. CloudWatch Logs calls carry `X-Amz-Target`; everything else is AWS Batch. The signature must be
+//! Services share one port. CloudWatch Logs calls carry `X-Amz-Target`; everything else is AWS Batch, and what Fornada adds
+//! to it under a path of its own. The signature must be
 //! made for the service that the request goes to.
 
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use crate::error::WireError;
 use crate::metrics::Metrics;
 use crate::server::{BODY_TIMEOUT, BodyError, MAX_BODY_BYTES, MAX_LOG_EVENTS_BODY_BYTES, read_body};
 use crate::sigv4::{self, Identity};
-use crate::{batch, logs, metrics};
+use crate::{batch, extensions, logs, metrics};
 
 /// So many long bodies are in memory at once; more wait.
 const LONG_BODIES_MAX: usize = 64;
@@ -111,6 +112,9 @@ async fn serve(
     let call = Call { app: Arc::clone(app), scope };
     match target {
         Some(target) => logs::serve(&call, target, &body, operation).await,
+        None if path.starts_with(extensions::PREFIX) => {
+            extensions::serve(&call, &head.method, path, operation).await
+        }
         None => batch::serve(&call, &head.method, path, query, &body, operation).await,
     }
 }

@@ -8,9 +8,11 @@
 //! | [`job`] | the life of a job: statuses, arrays, dependencies, retry, stop |
 //! | [`schedule`] | which job starts where, and as what |
 //! | [`scale`], [`instance`] | which instances there are, and which ones an environment launches and terminates |
+//! | [`explain`] | why a job is where it is, in words and in data |
 //! | [`service_job`] | service jobs: the same for training jobs |
 //! | [`resource`] | compute environments, job queues, job definitions, scheduling policies, consumable resources, service
 //!   environments, quota shares, tags |
+//! | [`overview`] | what is in use, and by whom |
 //! | [`state`], [`turn`], [`record`] | the state, a step of it, and what of it is durable |
 
 #![forbid(unsafe_code)]
@@ -19,9 +21,11 @@
 pub mod arn;
 pub mod attempt;
 pub mod container;
+pub mod explain;
 pub mod id;
 pub mod instance;
 pub mod job;
+pub mod overview;
 pub mod quantity;
 pub mod record;
 pub mod refusal;

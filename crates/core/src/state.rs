@@ -97,8 +97,8 @@ pub struct State {
     pub(crate) consumers: BTreeMap<Arn, BTreeMap<u64, Uuid>>,
     pub(crate) timers: BTreeSet<(Timestamp, Timer)>,
     pub(crate) next_sequence: u64,
-    /// Jobs by status, an array counted once.
-    pub(crate) job_counts: StatusCounts,
+    /// Jobs of each queue by status, an array counted once.
+    pub(crate) job_counts: BTreeMap<Arn, StatusCounts>,
     /// Time of the latest turn.
     pub(crate) latest: Timestamp,
     /// Something changed that a scheduling pass could use.
@@ -197,7 +197,7 @@ impl State {
         jobs.sort_unstable_by_key(|job| job.sequence);
         self.next_sequence = jobs.last().map_or(0, |job| job.sequence + 1);
         for job in &jobs {
-            self.job_counts[job.execution.status as usize] += 1;
+            self.count_job(job);
             self.track_consumer(job);
             if job.array.is_some() {
                 self.arrays.insert(job.id, Array::recover(children.remove(&job.id).unwrap_or_default()));
@@ -423,7 +423,22 @@ impl State {
 
     /// Jobs, array parents counted once, by status.
     pub fn job_counts(&self) -> StatusCounts {
-        self.job_counts
+        let mut sum = StatusCounts::default();
+        for counts in self.job_counts.values() {
+            sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        sum
+    }
+
+    /// Jobs of one queue, array parents counted once, by status.
+    pub fn job_counts_of(&self, queue: &str) -> StatusCounts {
+        self.job_counts.get(queue).copied().unwrap_or_default()
+    }
+
+    /// Counts a job that is new.
+    pub(crate) fn count_job(&mut self, job: &Job) {
+        let counts = self.job_counts.entry(job.queue.clone()).or_default();
+        counts[job.execution.status as usize] += 1;
     }
 
     /// Whether the resource has jobs that have not ended.
@@ -437,10 +452,10 @@ impl State {
     /// When one does not: a bug.
     #[expect(clippy::iter_over_hash_type, reason = "whatever the order, the same is found")]
     pub fn check(&self) {
-        let mut counts = StatusCounts::default();
+        let mut counts: BTreeMap<Arn, StatusCounts> = BTreeMap::new();
         #[allow(clippy::iter_over_hash_type, reason = "sums do not depend on the order")]
         for job in self.jobs.values() {
-            counts[job.execution.status as usize] += 1;
+            counts.entry(job.queue.clone()).or_default()[job.execution.status as usize] += 1;
         }
         assert_eq!(self.job_counts, counts, "jobs are counted by status");
         let mut used: BTreeMap<&Arn, Resources> = BTreeMap::new();

@@ -140,8 +140,11 @@ impl<'a> Turn<'a> {
         });
         match id.member {
             Member::Whole => {
-                self.state.job_counts[from as usize] -= 1;
-                self.state.job_counts[to as usize] += 1;
+                let queue = &self.state.jobs[&id.job].queue;
+                let counts =
+                    self.state.job_counts.get_mut(queue).expect("a job is counted from its submission on");
+                counts[from as usize] -= 1;
+                counts[to as usize] += 1;
             }
             Member::Index(_) => {}
             Member::Node(_) => return, // queues and dependents know its parent only

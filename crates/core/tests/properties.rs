@@ -9,8 +9,9 @@ mod common;
 use std::collections::BTreeMap;
 
 use fornada_core::attempt::Observation;
+use fornada_core::explain::{Detail, Waits};
 use fornada_core::id::{AttemptId, JobId};
-use fornada_core::job::Execution;
+use fornada_core::job::{Execution, JobStatus};
 use fornada_core::refusal::Refusal;
 use fornada_core::resource::consumable_resource::Change;
 use fornada_core::time::Timestamp;
@@ -258,6 +259,29 @@ fn repeat(world: &mut World, n: u16) {
     assert_eq!(world.find(id), before, "{attempt} is over");
 }
 
+/// Every job, child and node explains itself in words, and whoever has not started has a reason.
+fn check_explanations(world: &World) {
+    for (record, members) in world.seen() {
+        let members = members.into_iter().map(|(id, _)| id);
+        for id in members.chain([JobId::whole(record.id)]) {
+            let status = world.status(id);
+            let explanation = world.state.explain(id, Timestamp(world.now)).expect("it exists");
+            assert!(!explanation.summary.is_empty(), "{id} ({status}): {explanation:?}");
+            assert_eq!(explanation.status, status.as_str());
+            let waits = matches!(status, JobStatus::Submitted | JobStatus::Pending | JobStatus::Runnable);
+            let reason = world.state.waiting_reason(id);
+            assert_eq!(reason.is_some_and(|reason| !reason.is_empty()), waits, "{id} ({status})");
+            if let Detail::Runnable(runnable) = &explanation.detail {
+                assert!(
+                    runnable.waits != Waits::Pass,
+                    "{id}: the pass has just looked, and left it: {runnable:?}"
+                );
+                assert!(runnable.starts_by.is_none_or(|at| at.0 >= world.now), "{id}: {runnable:?}");
+            }
+        }
+    }
+}
+
 /// All that has ended for good, and how. A node's end is that of its attempt until its job has ended.
 fn ended(world: &World) -> BTreeMap<JobId, Execution> {
     let mut all = BTreeMap::new();
@@ -288,6 +312,7 @@ proptest! {
                 prop_assert_eq!(now.get(id), Some(execution), "{} had ended", id);
             }
             before = now;
+            check_explanations(&world);
         }
 
         set_licences(&mut world, LICENCES);

@@ -1,11 +1,12 @@
 //! The `fornada` binary: the server, the node and the command line in one program.
 //!
-//! Every command but `up`, `server` and `node` is a client of the public API and knows nothing of the server's inside.
+//! Every command but `up`, `server`, `node` and `simulate` is a client of the public API and knows nothing of the server's inside.
 
 #![forbid(unsafe_code)]
 
 mod cli;
 mod serve;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
             global.server_data_dir().and_then(|data_dir| serve::server(args.with(data_dir)))
         }
         Command::Node(args) => global.server_data_dir().and_then(|data_dir| serve::node(args.with(data_dir))),
+        Command::Simulate(args) => simulate::simulate(&args),
         Command::Completions(args) => cli::completions::print(&args),
         Command::Client(command) => cli::run_client(&global, command),
     };

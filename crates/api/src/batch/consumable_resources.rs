@@ -6,11 +6,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use fornada_core::arn::{Arn, Scope};
+use fornada_core::arn::{Arn, Scope, name_of};
 use fornada_core::id::{JobId, Member};
 use fornada_core::job::Job;
 use fornada_core::refusal::Refusal;
 use fornada_core::resource::consumable_resource::{Change, Consumable, ConsumableResource};
+use fornada_core::resource::tags::Tags;
 use fornada_core::state::State;
 use fornada_core::text::Text;
 use fornada_core::time::Timestamp;
@@ -35,6 +36,23 @@ pub(super) async fn create(
     call: &Call,
     request: model::CreateConsumableResourceRequest,
 ) -> Result<model::CreateConsumableResourceResponse, WireError> {
+    let (arn, replenishable, total, tags) = created(&call.scope, request)?;
+    let wanted = arn.clone();
+    let create = move |turn: &mut fornada_core::turn::Turn<'_>| {
+        turn.create_consumable_resource(wanted, replenishable, total, tags)
+    };
+    call.app.engine.decide(create).await??;
+    Ok(model::CreateConsumableResourceResponse {
+        consumable_resource_name: name_of(&arn).to_owned(),
+        consumable_resource_arn: arn.into(),
+    })
+}
+
+/// A new resource as the engine takes it: its ARN, whether it is replenishable, its total quantity, its tags.
+pub(crate) fn created(
+    scope: &Scope,
+    request: model::CreateConsumableResourceRequest,
+) -> Result<(Arn, bool, u64, Tags), WireError> {
     let model::CreateConsumableResourceRequest {
         consumable_resource_name: name,
         resource_type,
@@ -52,17 +70,7 @@ pub(super) async fn create(
         }
     };
     let total = quantity("totalQuantity", total_quantity.unwrap_or(0))?;
-    let tags = tags::checked(tags)?;
-    let arn = call.scope.resolve(KIND, &name);
-    let wanted = arn.clone();
-    let create = move |turn: &mut fornada_core::turn::Turn<'_>| {
-        turn.create_consumable_resource(wanted, replenishable, total, tags)
-    };
-    call.app.engine.decide(create).await??;
-    Ok(model::CreateConsumableResourceResponse {
-        consumable_resource_arn: arn.into(),
-        consumable_resource_name: name,
-    })
+    Ok((scope.resolve(KIND, &name), replenishable, total, tags::checked(tags)?))
 }
 
 pub(super) async fn update(
@@ -90,7 +98,7 @@ pub(super) async fn update(
     };
     let total = call.app.engine.decide(update).await??;
     Ok(model::UpdateConsumableResourceResponse {
-        consumable_resource_name: fornada_core::arn::name_of(&arn).to_owned(),
+        consumable_resource_name: name_of(&arn).to_owned(),
         consumable_resource_arn: arn.into(),
         total_quantity: Some(to_long(total)),
     })

@@ -5,7 +5,7 @@ use fornada_core::id::JobId;
 
 /// The job of an id, or of the ARN of a job of this scope: `arn:…:job/{id}`. Clients that keep the ARN of a multi-node job append
 /// the node to it, as to an id.
-pub(super) fn parse(scope: &Scope, id_or_arn: &str) -> Option<JobId> {
+pub(crate) fn parse(scope: &Scope, id_or_arn: &str) -> Option<JobId> {
     let id = match id_or_arn.starts_with("arn:") {
         true => id_or_arn.strip_prefix(scope.resolve("job", "").as_str())?,
         false => id_or_arn,

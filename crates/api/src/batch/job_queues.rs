@@ -8,11 +8,12 @@
 
 use std::collections::BTreeSet;
 
-use fornada_core::arn::{Arn, Scope};
+use fornada_core::arn::{Arn, Scope, name_of};
 use fornada_core::refusal::Refusal;
 use fornada_core::resource::Status;
 use fornada_core::resource::compute_environment::Platform;
 use fornada_core::resource::job_queue::{JobQueue, Specification, TimeLimit};
+use fornada_core::resource::tags::Tags;
 use fornada_core::service_job::refusal::ServiceRefusal;
 use fornada_core::state::State;
 use fornada_core::text::Document;
@@ -36,6 +37,19 @@ pub(crate) async fn create(
     call: &Call,
     request: model::CreateJobQueueRequest,
 ) -> Result<model::CreateJobQueueResponse, WireError> {
+    let scope = call.scope.clone();
+    let (given, tags) = call.app.engine.read(move |state| checked(state, &scope, request)).await??;
+    let (arn, name) = (given.arn.clone(), name_of(&given.arn).to_owned());
+    call.app.engine.decide(move |turn| turn.create_job_queue(given, tags)).await??;
+    Ok(model::CreateJobQueueResponse { job_queue_arn: arn.into(), job_queue_name: name })
+}
+
+/// A new queue as the engine takes it, before the environments that there are.
+pub(crate) fn checked(
+    state: &State,
+    scope: &Scope,
+    request: model::CreateJobQueueRequest,
+) -> Result<(Specification, Tags), WireError> {
     let model::CreateJobQueueRequest {
         compute_environment_order,
         job_queue_name: name,
@@ -44,25 +58,24 @@ pub(crate) async fn create(
         priority,
         scheduling_policy_arn,
         service_environment_order,
-        state,
+        state: wanted,
         tags,
     } = request;
     require(is_name(&name), "Job Queue name should match a valid pattern.")?;
     let order = compute_environment_order.unwrap_or_default();
     let services = service_environment_order.unwrap_or_default();
-    let service_environment = service_environment(&services, &order, job_queue_type, &call.scope)?;
-    let scheduling_policy = scheduling_policy(&call.scope, scheduling_policy_arn)?;
+    let service_environment = service_environment(&services, &order, job_queue_type, scope)?;
+    let scheduling_policy = scheduling_policy(scope, scheduling_policy_arn)?;
     check_time_limits(job_state_time_limit_actions.as_deref(), service_environment.is_some())?;
     let (order, environments, job_queue_type) = match &service_environment {
         Some(_) => (Vec::new(), Vec::new(), model::JobQueueType::SagemakerTraining),
         None => {
-            let (order, environments) = checked_order(order, &call.scope)?;
-            let job_queue_type = queue_type(call, &environments, job_queue_type).await?;
+            let (order, environments) = checked_order(order, scope)?;
+            let job_queue_type = queue_type(state, &environments, job_queue_type)?;
             (order, environments, job_queue_type)
         }
     };
     let tags = tags::checked(tags)?;
-    let arn = call.scope.resolve(KIND, &name);
     let detail = model::JobQueueDetail {
         compute_environment_order: order,
         job_queue_type: Some(job_queue_type),
@@ -70,10 +83,9 @@ pub(crate) async fn create(
         service_environment_order: echoed(&services, service_environment.as_ref()),
         ..Default::default()
     };
-    let enabled = state != Some(model::JQState::Disabled);
     let given = Specification {
-        arn: arn.clone(),
-        enabled,
+        arn: scope.resolve(KIND, &name),
+        enabled: wanted != Some(model::JQState::Disabled),
         priority,
         environments,
         scheduling_policy,
@@ -81,8 +93,7 @@ pub(crate) async fn create(
         time_limits: time_limits(&detail),
         document: document(&detail)?,
     };
-    call.app.engine.decide(move |turn| turn.create_job_queue(given, tags)).await??;
-    Ok(model::CreateJobQueueResponse { job_queue_arn: arn.into(), job_queue_name: name })
+    Ok((given, tags))
 }
 
 pub(super) async fn update(
@@ -117,7 +128,9 @@ pub(super) async fn update(
     let mut environments = existing.environments.clone();
     if !order.is_empty() {
         (detail.compute_environment_order, environments) = checked_order(order, &call.scope)?;
-        detail.job_queue_type = Some(queue_type(call, &environments, detail.job_queue_type).await?);
+        let (tried, wanted) = (environments.clone(), detail.job_queue_type);
+        let r#type = call.app.engine.read(move |state| queue_type(state, &tried, wanted)).await??;
+        detail.job_queue_type = Some(r#type);
     }
     detail.job_state_time_limit_actions =
         job_state_time_limit_actions.or(detail.job_state_time_limit_actions);
@@ -277,18 +290,14 @@ fn checked_order(
 /// The type that follows from the environments. `wanted`, if any, must be the same.
 ///
 /// Environments keep their platform for life, so this still holds when the queue is written.
-async fn queue_type(
-    call: &Call,
+fn queue_type(
+    state: &State,
     environments: &[Arn],
     wanted: Option<model::JobQueueType>,
 ) -> Result<model::JobQueueType, WireError> {
-    let arns = environments.to_vec();
-    let find = move |state: &State| -> Result<Vec<_>, Refusal> {
-        let find = |arn: &Arn| state.compute_environments().get(arn).cloned();
-        let valid = |arn: &Arn| find(arn).ok_or_else(|| Refusal::EnvironmentNotValid { arn: arn.clone() });
-        arns.iter().map(valid).collect()
-    };
-    let found = call.app.engine.read(find).await??;
+    let find = |arn: &Arn| state.compute_environments().get(arn);
+    let valid = |arn: &Arn| find(arn).ok_or_else(|| Refusal::EnvironmentNotValid { arn: arn.clone() });
+    let found = environments.iter().map(valid).collect::<Result<Vec<_>, _>>()?;
     let platforms: Vec<Platform> = found.iter().map(|ce| ce.platform).collect();
     let r#type = common_type(&platforms, wanted)?;
     let mut architectures = Vec::with_capacity(found.len());
@@ -466,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn time_limits() {
+    fn limits_are_checked_and_become_what_decisions_need() {
         use model::JobStateTimeLimitActionsAction::{Cancel, Terminate};
         let limit = |action, max_time_seconds, reason: &str| model::JobStateTimeLimitAction {
             action,

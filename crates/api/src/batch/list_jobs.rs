@@ -6,6 +6,7 @@
 //! Source: AWS Batch API reference, ListJobs.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use fornada_core::arn::Scope;
 use fornada_core::id::{JobId, Member, Uuid};
@@ -17,7 +18,7 @@ use fornada_core::time::Timestamp;
 use fornada_engine::port::store::{DefinitionFilter, JobFilter, JobPage, JobQuery, Pattern};
 use fornada_model::batch as model;
 
-use super::describe_jobs::status_summary;
+use super::describe_jobs::{status_summary, waiting_reason};
 use super::selection::check_filters;
 use super::{paging, wire_status};
 use crate::app::Call;
@@ -80,6 +81,7 @@ async fn members_of(
         from: paging::position(next_token.as_deref(), &question)?,
     };
     let (scope, status) = (call.scope.clone(), status.unwrap_or(JobStatus::Running));
+    let strict = call.app.strict;
     let read = move |state: &State| {
         let id = parent.parse::<JobId>().ok().filter(|id| id.member == Member::Whole);
         let parent = id.and_then(|id| state.job(id.job)).filter(|job| scope.owns(&job.queue));
@@ -88,7 +90,10 @@ async fn members_of(
             ("nodes", _, Some(nodes)) => Some(nodes.num_nodes()),
             _ => None,
         });
-        parent.zip(size).map(|(parent, size)| members(state, parent, size, status, &page)).unwrap_or_default()
+        parent
+            .zip(size)
+            .map(|(parent, size)| members(state, parent, size, status, &page, strict))
+            .unwrap_or_default()
     };
     let (jobs, next) = call.app.engine.read(read).await?;
     let next_token = next.map(|index| paging::token(index, &question));
@@ -124,6 +129,7 @@ async fn of_queue(
                 .await?
         }
     };
+    let mut reasons = waiting_reasons(call, &jobs).await?;
     let summaries = jobs.iter().map(|job| {
         let array = job.array.as_ref().map(|array| model::ArrayPropertiesSummary {
             size: wire_number(array.size),
@@ -134,10 +140,27 @@ async fn of_queue(
             num_nodes: wire_number(nodes.num_nodes()),
             ..Default::default()
         });
-        let summary = summary(job, JobId::whole(job.id), &job.execution);
+        let mut summary = summary(job, JobId::whole(job.id), &job.execution);
+        summary.status_reason = summary.status_reason.or(reasons.remove(&job.id));
         model::JobSummary { array_properties: array, node_properties: nodes, ..summary }
     });
     Ok((summaries.collect(), next))
+}
+
+/// Why the jobs of a page that have not started wait.
+async fn waiting_reasons(call: &Call, jobs: &[Arc<Job>]) -> Result<HashMap<Uuid, String>, WireError> {
+    let waits = |job: &&Arc<Job>| {
+        matches!(job.execution.status, JobStatus::Submitted | JobStatus::Pending | JobStatus::Runnable)
+    };
+    let waiting: Vec<Uuid> = jobs.iter().filter(waits).map(|job| job.id).collect();
+    if waiting.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let strict = call.app.strict;
+    let reason =
+        move |state: &State, id: Uuid| Some((id, waiting_reason(state, JobId::whole(id), strict)?.into()));
+    let read = move |state: &State| waiting.iter().filter_map(|&id| reason(state, id)).collect();
+    Ok(call.app.engine.read(read).await?)
 }
 
 /// A page of the children or nodes of `parent` in one status, and the index to go on from.
@@ -147,6 +170,7 @@ fn members(
     size: u32,
     status: JobStatus,
     page: &Page,
+    strict: bool,
 ) -> (Vec<model::JobSummary>, Option<u64>) {
     let start = u32::try_from(page.from.unwrap_or(0)).unwrap_or(u32::MAX);
     let id = |index| match &parent.nodes {
@@ -157,7 +181,9 @@ fn members(
     let found = wanted.by_ref().take(page.size);
     let found = found.filter_map(|index| Some((index, state.find(id(index))?.1)));
     let summaries = found.map(|(index, execution)| {
-        let summary = summary(parent, id(index), &execution);
+        let mut summary = summary(parent, id(index), &execution);
+        let reason = || waiting_reason(state, id(index), strict).map(String::from);
+        summary.status_reason = summary.status_reason.or_else(reason);
         match &parent.nodes {
             None => {
                 let index = wire_number(index);

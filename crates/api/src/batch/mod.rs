@@ -1,12 +1,12 @@
 //! AWS Batch: from an HTTP request to the operation that it names. One file an operation, or a resource's operations.
 
 pub(crate) mod compute_environments;
-mod consumable_resources;
+pub(crate) mod consumable_resources;
 pub(crate) mod container_fields;
 mod describe_jobs;
 mod eks_resources;
-mod job_definitions;
-mod job_ids;
+pub(crate) mod job_definitions;
+pub(crate) mod job_ids;
 mod job_queue_snapshot;
 pub(crate) mod job_queues;
 mod list_jobs;
@@ -20,7 +20,7 @@ mod selection;
 mod service_environments;
 mod service_jobs;
 mod stop_jobs;
-mod submit_job;
+pub(crate) mod submit_job;
 mod tags;
 
 use axum::response::{IntoResponse, Response};

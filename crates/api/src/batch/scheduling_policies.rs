@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fornada_core::arn::{Scope, name_of};
 use fornada_core::resource::scheduling_policy::{FairShare, Kind, SchedulingPolicy, Specification};
+use fornada_core::resource::tags::Tags;
 use fornada_core::state::State;
 use fornada_core::text::{Document, Text};
 use fornada_model::batch as model;
@@ -33,14 +35,21 @@ pub(super) async fn create(
     call: &Call,
     request: model::CreateSchedulingPolicyRequest,
 ) -> Result<model::CreateSchedulingPolicyResponse, WireError> {
+    let (given, tags) = created(&call.scope, request)?;
+    let arn = given.arn.clone();
+    call.app.engine.decide(move |turn| turn.create_scheduling_policy(given, tags)).await??;
+    Ok(model::CreateSchedulingPolicyResponse { name: name_of(&arn).to_owned(), arn: arn.into() })
+}
+
+/// A new policy as the engine takes it.
+pub(crate) fn created(
+    scope: &Scope,
+    request: model::CreateSchedulingPolicyRequest,
+) -> Result<(Specification, Tags), WireError> {
     let model::CreateSchedulingPolicyRequest { fairshare_policy, name, quota_share_policy, tags } = request;
     require(is_name(&name), "Scheduling policy name should match a valid pattern.")?;
     let (kind, document) = checked(fairshare_policy, quota_share_policy)?;
-    let tags = tags::checked(tags)?;
-    let arn = call.scope.resolve(KIND, &name);
-    let given = Specification { arn: arn.clone(), kind, document };
-    call.app.engine.decide(move |turn| turn.create_scheduling_policy(given, tags)).await??;
-    Ok(model::CreateSchedulingPolicyResponse { arn: arn.into(), name })
+    Ok((Specification { arn: scope.resolve(KIND, &name), kind, document }, tags::checked(tags)?))
 }
 
 pub(super) async fn update(

@@ -71,16 +71,20 @@ pub fn decide(strategy: &RetryStrategy, attempt_number: u32, failure: Failure<'_
     if attempt_number >= strategy.attempts {
         return RetryAction::Exit;
     }
+    matching_rule(strategy, failure).map_or(RetryAction::Retry, |(_, rule)| rule.action)
+}
+
+/// The first rule that matches a failure, and its index.
+pub fn matching_rule<'a>(
+    strategy: &'a RetryStrategy,
+    failure: Failure<'_>,
+) -> Option<(usize, &'a EvaluateOnExit)> {
     let exit_code = failure.exit_code.map(|code| code.to_string());
-    strategy
-        .evaluate_on_exit
-        .iter()
-        .find(|rule| {
-            matches(rule.on_status_reason.as_deref(), Some(failure.status_reason))
-                && matches(rule.on_reason.as_deref(), failure.reason)
-                && matches(rule.on_exit_code.as_deref(), exit_code.as_deref())
-        })
-        .map_or(RetryAction::Retry, |rule| rule.action)
+    strategy.evaluate_on_exit.iter().enumerate().find(|(_, rule)| {
+        matches(rule.on_status_reason.as_deref(), Some(failure.status_reason))
+            && matches(rule.on_reason.as_deref(), failure.reason)
+            && matches(rule.on_exit_code.as_deref(), exit_code.as_deref())
+    })
 }
 
 fn matches(pattern: Option<&str>, value: Option<&str>) -> bool {

@@ -125,7 +125,7 @@ impl Turn<'_> {
             self.state.gangs.entry(id).or_default();
         }
         self.state.jobs.insert(id, Arc::clone(&job));
-        self.state.job_counts[job.execution.status as usize] += 1;
+        self.state.count_job(&job);
         self.touch(Key::Job(id));
         match submission.refused_later.or_else(|| too_many_tags(&job, &definition)) {
             Some(reason) => self.refuse_later(id, reason),

@@ -24,6 +24,14 @@ pub struct Demand {
     pub count: u64,
 }
 
+impl Demand {
+    /// vCPUs for whatever may come: what `minvCpus` and `desiredvCpus` ask for beyond the work that waits.
+    pub fn of_vcpus(count: u64) -> Demand {
+        let resources = Resources { milli_vcpus: 1000, memory_mib: 0, gpus: 0 };
+        Demand { need: Need { resources, architecture: None, multi_node: false }, count }
+    }
+}
+
 /// Instances to launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Launch {

@@ -130,6 +130,15 @@ impl Backlog {
         self.shapes.get(&shape).map_or(0, |&(_, units)| units)
     }
 
+    /// The jobs that can never fit.
+    pub(crate) fn stuck(&self) -> impl Iterator<Item = Uuid> {
+        let of = |shape: &ShapeId| {
+            let shape = *shape;
+            self.lanes().flat_map(move |(_, lane)| lane.jobs_of(shape))
+        };
+        self.never.keys().flat_map(of).map(|waiting| waiting.job)
+    }
+
     /// The shapes that wait, those first whose first job goes first.
     pub(crate) fn shapes_in_order(&self) -> Vec<ShapeId> {
         let mut heads: BTreeMap<ShapeId, (u128, u64)> = BTreeMap::new();

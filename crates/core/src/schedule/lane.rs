@@ -102,14 +102,14 @@ impl Lane {
         Some((job, true))
     }
 
-    /// The jobs of a shape, in order.
-    pub(crate) fn jobs_of(&self, shape: ShapeId) -> impl Iterator<Item = Uuid> {
-        self.waiting.get(&shape).into_iter().flat_map(BTreeMap::values).map(|waiting| waiting.job)
-    }
-
     /// The first job of a shape.
     pub(crate) fn first_of(&self, shape: ShapeId) -> Option<(Rank, Waiting)> {
         self.waiting.get(&shape)?.first_key_value().map(|(&rank, &waiting)| (rank, waiting))
+    }
+
+    /// The jobs of a shape, in order.
+    pub(crate) fn jobs_of(&self, shape: ShapeId) -> impl Iterator<Item = Waiting> {
+        self.waiting.get(&shape).into_iter().flat_map(|jobs| jobs.values().copied())
     }
 
     /// The first jobs of each shape, in order.

@@ -27,7 +27,7 @@ const BORROW_LIMIT_TOO_LOW: &str = "MISCONFIGURATION:QUOTA_MANAGEMENT_LIMIT_EXCE
 const TOO_LITTLE_TO_BORROW: &str = "MISCONFIGURATION:QUOTA_MANAGEMENT_LIMIT_EXCEEDED - Job requires borrowing that exceeds all configured borrowable capacity.";
 
 /// What can be done with a service job now.
-pub(super) enum Fit {
+pub(crate) enum Fit {
     /// It starts here.
     Now(Place),
     /// It could start when something ends or comes back.

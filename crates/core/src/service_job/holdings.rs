@@ -108,6 +108,15 @@ impl Holdings {
     }
 }
 
+impl State {
+    /// Whether the quota share of a job may take it beside what the shares of its queue hold now.
+    pub(crate) fn quota_share_has_room(&self, job: &ServiceJob) -> bool {
+        let (now, need) = (Holdings::now(self, &job.queue), &job.training.instances);
+        share_of(self, job)
+            .is_some_and(|share| need.types().all(|unit| now.share_has_room(self, share, unit, need)))
+    }
+}
+
 /// The quota share that a job draws on.
 pub(super) fn share_of<'s>(state: &'s State, job: &ServiceJob) -> Option<&'s QuotaShare> {
     state.quota_shares.get(&job.quota_share_arn()?).map(AsRef::as_ref)

@@ -65,6 +65,12 @@ impl ServiceJobs {
         ids.map(|(_, id)| &self.records[id])
     }
 
+    /// What the jobs of a lane hold.
+    pub(crate) fn in_lane(&self, queue: &str, lane: &str) -> Instances {
+        let held = self.backlogs.get(queue).and_then(|backlog| backlog.in_use.get(lane));
+        held.cloned().unwrap_or_default()
+    }
+
     /// Jobs of a queue that have not ended.
     pub(crate) fn live(&self, queue: &str) -> usize {
         self.backlogs.get(queue).map_or(0, |backlog| backlog.live.values().sum())

@@ -30,7 +30,7 @@ impl ServiceBacklog {
     }
 
     /// The first job of the lane that goes next.
-    fn head(&self, weights: &BTreeMap<Text, u32>) -> Option<Uuid> {
+    pub(crate) fn head(&self, weights: &BTreeMap<Text, u32>) -> Option<Uuid> {
         let heads = weights.iter().filter_map(|(lane, &weight)| {
             let (&(_, sequence), &job) = self.lanes.get(lane)?.first_key_value()?;
             Some((usage(self.held(lane), weight), sequence, job))

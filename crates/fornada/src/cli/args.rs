@@ -11,7 +11,8 @@ use fornada_api::limits::Limits;
 
 use super::capacity::Capacity;
 use super::style::Color;
-use super::{completions, data_dir, describe, env, jobs, logs, run, stop, submit};
+use super::{completions, data_dir, describe, env, explain, jobs, logs, run, stop, submit, top};
+use crate::simulate;
 
 /// A batch computing service that speaks the AWS Batch API.
 #[derive(Debug, Parser)]
@@ -30,6 +31,8 @@ Examples:
   fornada run --array 100 -- ./step.sh         the same command a hundred times, side by side
   fornada submit -f jobs.yaml --wait           a graph of jobs from a file
   fornada jobs --watch                         what is queued, running and finished
+  fornada explain train                        why a job waits, or how it ended
+  fornada top                                  everything at once, live
   eval \"$(fornada env)\"; aws batch describe-job-queues";
 
 /// What every command takes.
@@ -63,6 +66,9 @@ pub(crate) enum Command {
     Node(NodeArgs),
     #[command(flatten)]
     Client(ClientCommand),
+    /// Play a workload against queues and environments that need not exist: makespan, waits, cost
+    #[command(after_help = simulate::EXAMPLES)]
+    Simulate(simulate::SimulateArgs),
     /// Print the completion script for a shell
     #[command(after_help = completions::EXAMPLES)]
     Completions(completions::CompletionsArgs),
@@ -89,6 +95,12 @@ pub(crate) enum ClientCommand {
     /// Show everything about a job
     #[command(after_help = describe::EXAMPLES)]
     Describe(describe::DescribeArgs),
+    /// Say why a job waits, where it runs, or how it came to its end
+    #[command(after_help = explain::EXAMPLES)]
+    Explain(explain::ExplainArgs),
+    /// Watch queues, environments, instances and jobs
+    #[command(after_help = top::EXAMPLES)]
+    Top(top::TopArgs),
     /// Cancel jobs that have not started
     #[command(after_help = stop::CANCEL_EXAMPLES)]
     Cancel(stop::StopArgs),

@@ -8,23 +8,24 @@ use super::{duration, job_tables, nodes, outcome, style};
 
 /// Facts in the order in which they are shown; a fact without a text is left out.
 #[derive(Default)]
-struct Card(Vec<(&'static str, String)>);
+pub(crate) struct Card(Vec<(&'static str, String)>);
 
 impl Card {
-    fn add(&mut self, name: &'static str, text: impl Into<String>) {
+    pub(crate) fn add(&mut self, name: &'static str, text: impl Into<String>) {
         let text = text.into();
         if !text.is_empty() {
             self.0.push((name, text));
         }
     }
 
-    fn add_all(&mut self, name: &'static str, texts: impl IntoIterator<Item = String>) {
+    pub(crate) fn add_all(&mut self, name: &'static str, texts: impl IntoIterator<Item = String>) {
         for (index, text) in texts.into_iter().enumerate() {
             self.add(if index == 0 { name } else { "" }, text);
         }
     }
 
-    fn text(&self) -> String {
+    /// Aligned, with a line end after the last line.
+    pub(crate) fn text(&self) -> String {
         let width = self.0.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         let line = |(name, text): &(&str, String)| {
             format!("{}  {text}\n", style::paint(style::DIM, &format!("{name:width$}")))

@@ -15,6 +15,9 @@ pub(crate) mod data_dir;
 mod describe;
 mod duration;
 mod env;
+mod explain;
+mod explanation_card;
+mod extension;
 mod follow;
 mod job_card;
 mod job_definition;
@@ -36,7 +39,8 @@ mod shell_quote;
 mod stop;
 mod style;
 mod submit;
-mod table;
+pub(crate) mod table;
+mod top;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -66,6 +70,8 @@ pub(crate) fn run_client(global: &GlobalArgs, command: ClientCommand) -> Result<
             ClientCommand::Jobs(args) => jobs::jobs(&args, &aws).await,
             ClientCommand::Logs(args) => logs::logs(&args, &aws).await,
             ClientCommand::Describe(args) => describe::describe(&args, &aws).await,
+            ClientCommand::Explain(args) => explain::explain(&args, &aws).await,
+            ClientCommand::Top(args) => top::top(&args, &aws).await,
             ClientCommand::Cancel(args) => stop::cancel(&args, &aws).await,
             ClientCommand::Terminate(args) => stop::terminate(&args, &aws).await,
         }
@@ -91,11 +97,16 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
 }
 
 /// Writes to stdout, with colours only where they belong.
-fn print(text: &str) -> Result<()> {
+pub(crate) fn print(text: &str) -> Result<()> {
     let mut stdout = anstream::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()?;
     Ok(())
+}
+
+/// A duration in milliseconds as people read it.
+pub(crate) fn short_duration(milliseconds: u64) -> String {
+    duration::short(i64::try_from(milliseconds).unwrap_or(i64::MAX))
 }
 
 /// Writes a remark for the person, apart from the data.
@@ -104,6 +115,6 @@ fn note(text: &str) {
 }
 
 /// Writes a value as indented JSON, as the aws CLI does.
-fn print_json(value: &serde_json::Value) -> Result<()> {
+pub(crate) fn print_json(value: &serde_json::Value) -> Result<()> {
     print(&format!("{}\n", serde_json::to_string_pretty(value).context("cannot write JSON")?))
 }

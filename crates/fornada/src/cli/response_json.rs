@@ -17,12 +17,16 @@ pub(crate) struct ResponseJson(Arc<Mutex<Vec<u8>>>);
 impl ResponseJson {
     /// The array under `member` of the last answer; empty if it has none.
     pub(crate) fn take_list(&self, member: &str) -> Result<Vec<Value>> {
-        let body = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut answer: Value = serde_json::from_slice(&body).context("the server's answer is not JSON")?;
-        Ok(match answer[member].take() {
+        Ok(match self.take()?[member].take() {
             Value::Array(items) => items,
             _ => Vec::new(),
         })
+    }
+
+    /// All of the last answer.
+    pub(crate) fn take(&self) -> Result<Value> {
+        let body = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        serde_json::from_slice(&body).context("the server's answer is not JSON")
     }
 }
 

@@ -5,11 +5,13 @@
 //!
 //! Source: AWS Batch API reference, the four operations.
 
-mod architecture;
+mod instance_types;
+mod scaling;
 mod update;
 mod validate;
 
 use fornada_core::arn::{Arn, Scope, name_of};
+use fornada_core::instance::Architecture;
 use fornada_core::refusal::Refusal;
 use fornada_core::resource::Status;
 use fornada_core::resource::compute_environment::{ComputeEnvironment, Platform, Specification};
@@ -17,8 +19,6 @@ use fornada_core::resource::tags::Tags;
 use fornada_core::state::State;
 use fornada_core::text::Document;
 use fornada_model::batch as model;
-
-use architecture::Architecture;
 
 use super::names::is_name;
 use super::require::require;
@@ -52,9 +52,11 @@ pub(super) async fn update(
         call.app.engine.read(move |state| state.compute_environments().get(&wanted).cloned()).await?;
     let existing = existing.ok_or_else(|| Refusal::NoSuchResource { arn: arn.clone() })?;
     let enabled = request.state.map_or(existing.enabled, |state| state == model::CEState::Enabled);
-    let detail = update::merged(stored(&existing)?, request)?;
+    let update::Merged { detail, replaces_instances } = update::merged(stored(&existing)?, request)?;
     validate::check(&detail, &call.scope)?;
-    let given = specification(arn.clone(), enabled, &detail)?;
+    let generation = existing.scaling.as_ref().map_or(0, |scaling| scaling.generation);
+    let generation = generation.saturating_add(u32::from(replaces_instances));
+    let given = specification(arn.clone(), enabled, &detail, generation)?;
     let version = existing.version;
     call.app.engine.decide(move |turn| turn.update_compute_environment(given, version)).await??;
     Ok(model::UpdateComputeEnvironmentResponse {
@@ -87,7 +89,7 @@ pub(super) async fn delete(
 }
 
 /// A new environment as the engine takes it.
-fn checked(
+pub(crate) fn checked(
     request: model::CreateComputeEnvironmentRequest,
     scope: &Scope,
 ) -> Result<(Specification, Tags), WireError> {
@@ -122,7 +124,7 @@ fn checked(
         ..Default::default()
     };
     validate::check(&detail, scope)?;
-    Ok((specification(scope.resolve(KIND, &name), enabled, &detail)?, tags::checked(tags)?))
+    Ok((specification(scope.resolve(KIND, &name), enabled, &detail, 0)?, tags::checked(tags)?))
 }
 
 /// The service-linked role that a MANAGED environment has when none is given.
@@ -133,11 +135,12 @@ fn default_role(scope: &Scope, r#type: model::CEType) -> Option<String> {
     })
 }
 
-/// For the engine; `detail` has been checked.
+/// For the engine; `detail` has been checked, and `generation` counts the updates that replaced instances.
 fn specification(
     arn: Arn,
     enabled: bool,
     detail: &model::ComputeEnvironmentDetail,
+    generation: u32,
 ) -> Result<Specification, WireError> {
     let resources =
         detail.compute_resources.as_ref().filter(|_| detail.r#type == Some(model::CEType::Managed));
@@ -150,7 +153,10 @@ fn specification(
     };
     let document = Document::new(serde_json::to_string(detail).map_err(WireError::server)?);
     let max_vcpus = resources.and_then(|resources| u32::try_from(resources.max_vcpus).ok());
-    Ok(Specification { arn, platform, enabled, max_vcpus, scaling: None, document })
+    let scaling = resources.and_then(|resources| {
+        scaling::of(resources, detail.update_policy.as_ref(), generation).map(Box::new)
+    });
+    Ok(Specification { arn, platform, enabled, max_vcpus, scaling, document })
 }
 
 /// The architecture of an environment's instances; `None` where it names no instance types.
@@ -158,7 +164,9 @@ fn specification(
 /// # Errors
 /// A document that cannot be read.
 pub(super) fn architecture(ce: &ComputeEnvironment) -> Result<Option<Architecture>, WireError> {
-    stored(ce)?.compute_resources.as_ref().map_or(Ok(None), Architecture::of_all)
+    let resources = stored(ce)?.compute_resources;
+    let instance_types = resources.and_then(|resources| resources.instance_types);
+    instance_types::checked(&instance_types.unwrap_or_default())
 }
 
 fn stored(ce: &ComputeEnvironment) -> Result<model::ComputeEnvironmentDetail, WireError> {

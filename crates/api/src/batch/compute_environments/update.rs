@@ -10,11 +10,20 @@ use super::super::require::require;
 use super::validate::{is_fargate, is_service_linked};
 use crate::error::WireError;
 
+/// An environment after an update.
+#[derive(Debug)]
+pub(super) struct Merged {
+    /// All of it but its state.
+    pub(super) detail: model::ComputeEnvironmentDetail,
+    /// Whether more changes than how many instances there are: those that run are replaced.
+    pub(super) replaces_instances: bool,
+}
+
 /// `existing` after `request`; its state is for the caller.
 pub(super) fn merged(
     existing: model::ComputeEnvironmentDetail,
     request: model::UpdateComputeEnvironmentRequest,
-) -> Result<model::ComputeEnvironmentDetail, WireError> {
+) -> Result<Merged, WireError> {
     let model::UpdateComputeEnvironmentRequest {
         compute_environment: _,
         compute_resources,
@@ -26,7 +35,7 @@ pub(super) fn merged(
         unmanaged_vcpus,
         update_policy,
     } = request;
-    let mut detail = existing;
+    let (mut detail, mut replaces_instances) = (existing, false);
     if let Some(update) = compute_resources {
         let managed =
             detail.compute_resources.take().filter(|_| detail.r#type == Some(model::CEType::Managed));
@@ -37,7 +46,8 @@ pub(super) fn merged(
         let unchanged = merged_resources(resources.clone(), model::ComputeResourceUpdate::default(), eks)?;
         let new_image = update.update_to_latest_image_version == Some(true);
         let merged = merged_resources(resources, update, eks)?;
-        if new_image || is_replacement(&unchanged, &merged) {
+        replaces_instances = new_image || is_replacement(&unchanged, &merged);
+        if replaces_instances {
             check_replaceable(&unchanged, detail.service_role.as_deref())?;
         }
         detail.compute_resources = Some(merged);
@@ -68,7 +78,7 @@ pub(super) fn merged(
     detail.context = context.or(detail.context);
     detail.ecs_settings = ecs_settings.or(detail.ecs_settings);
     detail.unmanaged_vcpus = unmanaged_vcpus.or(detail.unmanaged_vcpus);
-    Ok(detail)
+    Ok(Merged { detail, replaces_instances })
 }
 
 fn merged_resources(
@@ -109,6 +119,9 @@ fn merged_resources(
         "Manually scaling down compute environment is not supported. Disconnecting job queues from compute \
          environment will cause it to scale-down to minvCpus.",
     )?;
+    let (min, max) = (min_vcpus.or(existing.min_vcpus), max_vcpus.unwrap_or(existing.max_vcpus));
+    // What was desired earlier moves with its bounds; what is desired now has to lie within them.
+    let moved = |desired: i32| desired.max(min.unwrap_or(0)).min(max);
     // An empty list of these means "no change" on Fargate, "none" elsewhere.
     let network = |given: Option<Vec<String>>, existing: Option<Vec<String>>| {
         given.filter(|ids| !(is_fargate(r#type) && ids.is_empty())).or(existing)
@@ -117,7 +130,7 @@ fn merged_resources(
         allocation_strategy: allocation_strategy.map(strategy).or(existing.allocation_strategy),
         bid_percentage: bid_percentage.or(existing.bid_percentage),
         capacity_tags: capacity_tags.or(existing.capacity_tags),
-        desired_vcpus: desired_vcpus.or(existing.desired_vcpus),
+        desired_vcpus: desired_vcpus.or(existing.desired_vcpus.map(moved)),
         ec2_configuration: ec2_configuration.or(existing.ec2_configuration).filter(|list| !list.is_empty()),
         ec2_key_pair: cleared(ec2_key_pair, existing.ec2_key_pair),
         image_id: cleared(image_id, existing.image_id),
@@ -135,8 +148,8 @@ fn merged_resources(
             }
             (existing, None) => existing,
         },
-        max_vcpus: max_vcpus.unwrap_or(existing.max_vcpus),
-        min_vcpus: min_vcpus.or(existing.min_vcpus),
+        max_vcpus: max,
+        min_vcpus: min,
         placement_group: cleared(placement_group, existing.placement_group),
         scaling_policy: scaling_policy.or(existing.scaling_policy).filter(|policy| !is_unset(policy)),
         security_group_ids: network(security_group_ids, existing.security_group_ids),
@@ -251,14 +264,18 @@ mod tests {
     }
 
     fn merge_of(role: &str, existing: Value, update: Value) -> Result<Value, String> {
+        let Merged { detail, .. } = merged_of(role, existing, update)?;
+        Ok(serde_json::to_value(detail).unwrap())
+    }
+
+    fn merged_of(role: &str, existing: Value, update: Value) -> Result<Merged, String> {
         let existing = json!({ "computeEnvironmentArn": "", "computeEnvironmentName": "", "type": "MANAGED",
             "serviceRole": role, "computeResources": existing });
         let mut request = update;
         request["computeEnvironment"] = json!("ce");
         let (existing, request) =
             (serde_json::from_value(existing).unwrap(), serde_json::from_value(request).unwrap());
-        let detail = merged(existing, request).map_err(|error| error.message)?;
-        Ok(serde_json::to_value(detail).unwrap())
+        merged(existing, request).map_err(|error| error.message)
     }
 
     #[test]
@@ -312,7 +329,8 @@ mod tests {
     fn instances_are_replaced_with_the_service_linked_role_and_another_strategy_than_best_fit() {
         let outcome = |r#type: &str, strategy: Value, role: &str, update: &Value| {
             let resources = json!({ "type": r#type, "maxvCpus": 8, "allocationStrategy": strategy });
-            merge_of(role, resources, json!({ "computeResources": update }))
+            let merged = merged_of(role, resources, json!({ "computeResources": update }))?;
+            Ok::<bool, String>(merged.replaces_instances)
         };
         let progressive = json!("BEST_FIT_PROGRESSIVE");
         let replaces = [
@@ -321,8 +339,8 @@ mod tests {
             json!({ "updateToLatestImageVersion": true }),
         ];
         for update in &replaces {
-            assert!(outcome("EC2", progressive.clone(), LINKED, update).is_ok(), "{update}");
-            assert!(outcome("FARGATE", Value::Null, OWN, update).is_ok(), "{update}");
+            assert_eq!(outcome("EC2", progressive.clone(), LINKED, update), Ok(true), "{update}");
+            assert_eq!(outcome("FARGATE", Value::Null, OWN, update), Ok(true), "{update}");
             for strategy in [json!("BEST_FIT"), Value::Null] {
                 let fault = outcome("EC2", strategy, LINKED, update).unwrap_err();
                 assert!(
@@ -335,7 +353,53 @@ mod tests {
         }
         let scales = json!({ "maxvCpus": 9, "minvCpus": 1, "desiredvCpus": 2, "updateToLatestImageVersion": false,
             "scalingPolicy": { "minScaleDownDelayMinutes": 20 } });
-        assert!(outcome("EC2", Value::Null, OWN, &scales).is_ok());
+        assert_eq!(outcome("EC2", Value::Null, OWN, &scales), Ok(false));
+    }
+
+    /// Source: AWS Batch User Guide, Updating a compute environment: these, and nothing else, replace instances.
+    #[test]
+    fn every_member_of_an_infrastructure_update_replaces_instances() {
+        let existing = json!({ "type": "SPOT", "maxvCpus": 8, "minvCpus": 0, "instanceTypes": ["m5"],
+            "allocationStrategy": "BEST_FIT_PROGRESSIVE" });
+        let replaces = |update: Value| {
+            let update = json!({ "computeResources": update });
+            merged_of(LINKED, existing.clone(), update).unwrap().replaces_instances
+        };
+        for (member, value) in [
+            ("allocationStrategy", json!("SPOT_CAPACITY_OPTIMIZED")),
+            ("bidPercentage", json!(50)),
+            ("ec2Configuration", json!([{ "imageType": "ECS_AL2" }])),
+            ("ec2KeyPair", json!("k")),
+            ("imageId", json!("ami-1")),
+            ("instanceRole", json!("r")),
+            ("instanceTypes", json!(["m6i"])),
+            ("launchTemplate", json!({ "launchTemplateId": "lt" })),
+            ("placementGroup", json!("g")),
+            ("securityGroupIds", json!(["sg"])),
+            ("subnets", json!(["s"])),
+            ("tags", json!({ "a": "b" })),
+            ("type", json!("EC2")),
+            ("updateToLatestImageVersion", json!(true)),
+        ] {
+            assert!(replaces(json!({ member: value })), "{member}");
+        }
+        for same in [json!({}), json!({ "instanceTypes": ["m5"] }), json!({ "maxvCpus": 0 })] {
+            assert!(!replaces(same.clone()), "{same}");
+        }
+    }
+
+    #[test]
+    fn what_was_desired_moves_with_its_bounds() {
+        let existing = json!({ "type": "EC2", "maxvCpus": 8, "minvCpus": 0, "desiredvCpus": 4 });
+        for (update, want) in [
+            (json!({ "maxvCpus": 0 }), 0),
+            (json!({ "minvCpus": 6 }), 6),
+            (json!({ "maxvCpus": 16 }), 4),
+            (json!({ "maxvCpus": 4, "desiredvCpus": 5 }), 5), // refused as a whole
+        ] {
+            let merged = merge(existing.clone(), json!({ "computeResources": update })).unwrap();
+            assert_eq!(merged["computeResources"]["desiredvCpus"], want);
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Whether a compute environment makes sense as a whole. The same rules hold for a new one and for the result of an update.
 //!
-//! Nothing outside the request is asked: roles, subnets and instance types need not exist anywhere.
+//! Nothing outside the request is asked: roles and subnets need not exist anywhere.
 //!
 //! Source: AWS Batch API reference, ComputeResource and EksConfiguration; texts as observed.
 
@@ -10,7 +10,7 @@ use fornada_core::arn::Scope;
 use fornada_model::batch as model;
 
 use super::super::require::require;
-use super::architecture::Architecture;
+use super::instance_types;
 use super::update::is_unset;
 use crate::error::WireError;
 
@@ -158,7 +158,7 @@ fn check_instances(resources: &model::ComputeResource, eks: bool) -> Result<(), 
         "compute resource spotIamFleetRole is required.",
     )?;
     check_strategy(resources)?;
-    Architecture::of_all(resources)?;
+    instance_types::checked(resources.instance_types.as_deref().unwrap_or_default())?;
     if let Some(template) = &resources.launch_template {
         check_launch_template(template, resources.instance_types.as_deref().unwrap_or_default())?;
     }
@@ -387,6 +387,10 @@ mod tests {
             (
                 json!({ "type": "SPOT", "allocationStrategy": "BEST_FIT_PROGRESSIVE_ORDERED" }),
                 "allocationStrategy BEST_FIT_PROGRESSIVE_ORDERED is only applicable for EC2.",
+            ),
+            (
+                json!({ "instanceTypes": ["m6i", "no.such"] }),
+                &instance_types::checked(&["no.such".to_owned()]).unwrap_err().message,
             ),
             (
                 json!({ "instanceTypes": ["m6g", "m6i"] }),

@@ -33,6 +33,11 @@ use crate::error::WireError;
 use effective::{Effective, Submitted};
 use run::Run;
 
+/// Why a job waits; where AWS is followed to the letter, only what AWS Batch would say.
+pub(super) fn waiting_reason(state: &State, id: JobId, strict: bool) -> Option<Text> {
+    if strict { state.blocked_reason(id) } else { state.waiting_reason(id) }
+}
+
 pub(super) async fn describe_jobs(
     call: &Call,
     request: model::DescribeJobsRequest,
@@ -46,8 +51,11 @@ pub(super) async fn describe_jobs(
     let scope = call.scope.clone();
     let named = jobs.iter().filter_map(|job| job_ids::parse(&scope, job));
     let ids: Vec<JobId> = named.filter(|&id| seen.insert(id)).collect();
+    let strict = call.app.strict;
     let found = move |state: &State| -> Vec<View> {
-        ids.iter().filter_map(|&id| View::of(state, &scope, id)).collect()
+        let views = ids.iter().filter_map(|&id| View::of(state, &scope, id));
+        let reason = |id| waiting_reason(state, id, strict);
+        views.map(|view| View { waiting_reason: reason(view.id), ..view }).collect()
     };
     let views = call.app.engine.read(found).await?;
     let jobs = views.iter().map(View::detail).collect::<Result<_, _>>()?;
@@ -59,6 +67,8 @@ struct View {
     id: JobId,
     job: Arc<Job>,
     execution: Arc<Execution>,
+    /// Why it waits, where AWS Batch would say nothing.
+    waiting_reason: Option<Text>,
     /// Of an array parent: its children by status, and when one last changed.
     children: Option<(StatusCounts, Timestamp)>,
     definition: Arc<JobDefinition>,
@@ -76,7 +86,7 @@ impl View {
         let environments = environments.chain(execution.placement.iter().map(|p| &p.compute_environment));
         let record = |arn: &Arn| Some((arn.clone(), Arc::clone(state.compute_environments().get(arn)?)));
         let environments = environments.filter_map(record).collect();
-        Some(View { id, job, execution, children, definition, environments })
+        Some(View { id, job, execution, waiting_reason: None, children, definition, environments })
     }
 
     fn detail(&self) -> Result<model::JobDetail, WireError> {
@@ -121,7 +131,7 @@ impl View {
             share_identifier: job.share_identifier.clone().map(String::from),
             started_at: execution.started_at.map(Timestamp::as_millis),
             status: wire_status(execution.status),
-            status_reason: execution.status_reason.clone().map(String::from),
+            status_reason: execution.status_reason.clone().or(self.waiting_reason.clone()).map(String::from),
             stopped_at: execution.stopped_at.map(Timestamp::as_millis),
             tags: Some(text_map(&job.tags)),
             timeout: job

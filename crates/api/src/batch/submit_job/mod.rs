@@ -39,7 +39,7 @@ pub(super) async fn submit_job(
     })
 }
 
-pub(super) fn submission(
+pub(crate) fn submission(
     scope: &Scope,
     request: model::SubmitJobRequest,
     limits: &Limits,

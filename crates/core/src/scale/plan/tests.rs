@@ -59,6 +59,19 @@ fn what_comes_is_used_before_anything_is_launched() {
     assert_eq!(planned(&offer, &all, &[(free, 0)], u64::MAX), [("m6i.large", 5)]);
 }
 
+/// `minvCpus` without any job.
+#[test]
+fn vcpus_for_whatever_may_come() {
+    for (instance_types, want) in [
+        (["optimal"], vec![("c6i.large", 1), ("c6i.xlarge", 1)]),
+        (["m5.2xlarge"], vec![("m5.2xlarge", 1)]),
+        (["g5"], vec![("g5.xlarge", 2)]),
+    ] {
+        let offer = offer(BestFitProgressive, &instance_types);
+        assert_eq!(planned(&offer, &[Demand::of_vcpus(5)], &[], 256), want);
+    }
+}
+
 #[test]
 fn gpus_are_for_those_that_need_them() {
     let offer = offer(BestFitProgressive, &["g4dn", "m6i"]);
@@ -140,6 +153,7 @@ proptest! {
     #[test]
     fn all_work_gets_a_place(strategy in any_strategy(), all in any_demand()) {
         let offer = offer(strategy, &TYPES);
+        // Any few types will do here, equal to the strategy or not.
         let choices = |one: &Demand| {
             let mut choices = offer.candidates(&one.need);
             choices.truncate(4);
