@@ -10,6 +10,7 @@
 
 use uuid::Uuid;
 
+use crate::instance::Architecture;
 use crate::quantity::Resources;
 use crate::schedule::room::{Room, Slot};
 use crate::schedule::shape::Shape;
@@ -28,6 +29,7 @@ pub(crate) struct Claim {
     pools: Vec<usize>,
     /// The largest part of it.
     part: Resources,
+    architecture: Option<Architecture>,
     /// When it can start at the latest; `None` when that is not known.
     pub(crate) at: Option<Timestamp>,
     /// The instance that it will run on, and what it leaves there then; `None` when it may be any.
@@ -52,7 +54,11 @@ impl Claim {
                 None => {
                     let is_elsewhere = !self.pools.iter().any(|&pool| state.instances.is_in(slot, pool));
                     let room = state.instances.at(slot);
-                    is_elsewhere || room.is_none_or(|room| !room.record.capacity.covers(&self.part))
+                    let is_alien =
+                        self.architecture.is_some_and(|wanted| !state.instances.is_of(slot, wanted));
+                    is_elsewhere
+                        || is_alien
+                        || room.is_none_or(|room| !room.record.capacity.covers(&self.part))
                 }
             }
     }
@@ -84,7 +90,8 @@ impl State {
     pub(crate) fn claim(&self, job: Uuid, shape: &Shape, environments: &[Ceiling], now: Timestamp) -> Claim {
         let part = shape.parts().map(|(part, _)| part).max().unwrap_or(shape.need);
         let pools: Vec<usize> = environments.iter().map(|environment| environment.pool).collect();
-        let claim = |at, on| Claim { job, pools: pools.clone(), part, at, on };
+        let claim =
+            |at, on| Claim { job, pools: pools.clone(), part, architecture: shape.architecture, at, on };
         let at_ceiling = |e: &Ceiling| {
             e.max < self.instances.total(e.pool).milli_vcpus
                 && e.used.saturating_add(shape.need.milli_vcpus) > e.max
@@ -95,7 +102,9 @@ impl State {
         let rooms = self.instances.values().filter_map(|room| {
             let slot = self.instances.slot(&room.record.instance_id)?;
             let is_there = pools.iter().any(|&pool| self.instances.is_in(slot, pool));
-            (room.is_open() && is_there && room.record.capacity.covers(&part)).then_some((slot, room))
+            let is_alike = shape.architecture.is_none_or(|wanted| self.instances.is_of(slot, wanted));
+            (room.is_open() && is_there && is_alike && room.record.capacity.covers(&part))
+                .then_some((slot, room))
         });
         let earliest = rooms.take(LOOKED_AT_MAX).filter_map(|(slot, room)| {
             let (at, free) = self.room_at(room, &part, now)?;
