@@ -475,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn time_limits() {
+    fn limits_are_checked_and_become_what_decisions_need() {
         use model::JobStateTimeLimitActionsAction::{Cancel, Terminate};
         let limit = |action, max_time_seconds, reason: &str| model::JobStateTimeLimitAction {
             action,

@@ -78,7 +78,7 @@ fn free(state: &State, instance_id: &str) -> Resources {
 pub(super) fn waits(state: &State, id: JobId) -> Waits {
     let job = &state.jobs[&id.job];
     if let Some(reason) = state.blocked_reason(id) {
-        return Waits::Never(reason.into());
+        return Waits::Never(reason);
     }
     let first = first(state, &job.queue).filter(|&first| first.job != id.job);
     if let Some(first) = first {

@@ -313,7 +313,8 @@ impl Instances {
         })
     }
 
-    fn is_of(&self, slot: Slot, wanted: Architecture) -> bool {
+    /// Whether an instance has that architecture, as far as is known.
+    pub(crate) fn is_of(&self, slot: Slot, wanted: Architecture) -> bool {
         let has = self.at(slot).and_then(|room| room.record.architecture);
         has.is_none_or(|has| has == wanted)
     }
