@@ -5,12 +5,14 @@
 //! | what instance types are there | [`instance_type`], `catalogue` |
 //! | which ones may an environment launch, in which order | [`select`], [`spot`] |
 //! | how many of which for all that waits | [`plan`] |
+//! | what waits that no instance has room for | `demand` |
 //! | which idle ones go, and when | [`surplus`] |
 //! | the fleet of an environment: launching, replacing, terminating, and what becomes of it | `fleet` |
 //! | what provisioners report | `observe` |
 
 #[rustfmt::skip]
 mod catalogue;
+mod demand;
 pub(crate) mod fleet;
 pub mod instance_type;
 mod observe;

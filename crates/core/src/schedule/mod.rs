@@ -37,7 +37,7 @@ pub use backlog::{Backlog, ShareUsage};
 pub use launch::{DEFAULT_LOG_GROUP, log_group, log_stream, task_arn};
 pub use pass::Assignment;
 pub(crate) use room::Instances;
-pub(crate) use shape::{Shape, ShapeId, Shapes};
+pub(crate) use shape::{Shape, Shapes};
 pub(crate) use share::{check_share, usage};
 
 impl Turn<'_> {
