@@ -151,7 +151,7 @@ impl State {
                 fresh.retain(|&lane| backlog.lane(lane).first_of(id).is_none());
                 let first = (waiting - fresh.len()) as u64;
                 let each = shape.need.milli_vcpus.max(1);
-                let units = backlog.units(id).min((allowed / each).saturating_add(first));
+                let units = backlog.units(id).min((allowed / each).max(first));
                 let units = self.placeable_units(shape, units, &mut left);
                 allowed = allowed.saturating_sub(each.saturating_mul(units));
                 demand.extend(self.not_elsewhere(ce, queue, shape, units, &mut left));

@@ -217,16 +217,18 @@ impl Turn<'_> {
         let desired = std::mem::take(&mut fleet.desired_vcpus);
         let idle = self.idle_instances(ce);
         let room = self.state.room_vcpus(ce);
-        // At the ceiling, with nothing idle, whatever waits changes nothing.
-        let looks = ce.is_open() && (room > 0 || !idle.is_empty());
-        let unmet = if looks { self.state.unmet(ce, &idle) } else { Unmet::default() };
-        let floor = u64::from(scaling.min_vcpus).max(if ce.is_open() { desired } else { 0 });
-        self.launch_instances(ce, scaling, &unmet.demand, floor);
-        let idle: Vec<Idle> =
-            idle.into_iter().filter(|one| !unmet.needs.contains(&one.instance_id)).collect();
-        // What waits for the room of idle ones that it cannot use gets it; then `minvCpus` is there again.
-        let blocked = !idle.is_empty() && self.state.is_in_the_way(ce, &idle, &unmet.demand);
-        let floor = if blocked { 0 } else { scaling.min_vcpus.into() };
+        // At the ceiling, with nothing idle, whatever waits changes nothing; above it, nothing is kept for what waits.
+        let looks = ce.is_open() && (room > 0 || !idle.is_empty()) && self.state.usable(ce) == u64::MAX;
+        let Unmet { demand, needs } = if looks { self.state.unmet(ce, &idle) } else { Unmet::default() };
+        let idle: Vec<Idle> = idle.into_iter().filter(|one| !needs.contains(&one.instance_id)).collect();
+        // What waits for the room of idle ones that it cannot use gets it; then the floor is there again.
+        let is_blocked = self.state.is_in_the_way(ce, &idle, &demand);
+        let desired = if ce.is_open() { desired } else { 0 };
+        let (floor, wanted) = match u64::from(scaling.min_vcpus) {
+            _ if is_blocked => (0, 0),
+            floor => (floor, floor.max(desired)),
+        };
+        self.launch_instances(ce, scaling, &demand, wanted);
         self.terminate_idle(ce, scaling, idle, floor);
     }
 

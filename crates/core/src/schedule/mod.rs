@@ -49,6 +49,8 @@ impl Turn<'_> {
         if self.state.capacity_changed {
             self.reconsider_service_jobs();
         }
+        // Whoever was held back may now wait for room: there are more of a consumable resource, or less is reserved.
+        self.state.demand_due |= self.state.backlogs.values().any(|backlog| backlog.held_back);
         for Assignment { job, compute_environment, instance_ids } in self.state.assign(self.now) {
             let placements = instance_ids.into_iter().map(|instance_id| Placement {
                 compute_environment: compute_environment.clone(),
