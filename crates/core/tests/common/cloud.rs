@@ -485,6 +485,17 @@ impl Cloud {
         self.find(id).placement.expect("it is placed").instance_id
     }
 
+    /// Jobs that have not ended, and why they wait.
+    pub fn waiting(&self) -> Vec<(JobStatus, String)> {
+        let jobs = self.jobs.iter().filter_map(|&id| self.state.job(id));
+        let waiting = jobs.filter(|job| !job.execution.status.is_terminal()).map(|job| {
+            let id = JobId::whole(job.id);
+            let why = self.state.explain(id, Timestamp(self.now)).expect("it exists").summary;
+            (job.execution.status, format!("{:?} {:?} {why}", job.resources, job.nodes.is_some()))
+        });
+        waiting.collect()
+    }
+
     /// Whether every job has ended.
     pub fn all_ended(&self) -> bool {
         let jobs = self.jobs.iter().filter_map(|&id| self.state.job(id));
