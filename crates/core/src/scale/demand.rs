@@ -73,7 +73,16 @@ impl State {
         room > 0 && fleet.offer.candidates(need).into_iter().any(fits)
     }
 
-    /// vCPUs of all instances of an environment that were not asked to go: AWS Batch's `desiredvCpus`.
+    /// `desiredvCpus` of an environment as it is now, within its bounds; `None` when it does not scale.
+    ///
+    /// Source: AWS Batch API reference, ComputeResource: AWS Batch moves it between minvCpus and maxvCpus by demand.
+    pub fn desired_vcpus(&self, ce: &ComputeEnvironment) -> Option<u64> {
+        let scaling = ce.scaling.as_deref().filter(|_| self.scales(ce))?;
+        let max = u64::from(ce.max_vcpus.unwrap_or(0));
+        Some(self.fleet_vcpus(&ce.arn).max(scaling.min_vcpus.into()).min(max))
+    }
+
+    /// vCPUs of all instances of an environment that were not asked to go.
     pub fn fleet_vcpus(&self, environment: &Arn) -> u64 {
         self.instances.staying(environment) / 1000
     }

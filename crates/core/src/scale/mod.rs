@@ -45,7 +45,8 @@ pub struct Scaling {
     /// `minvCpus`.
     #[n(3)]
     pub min_vcpus: u32,
-    /// `desiredvCpus`, as last asked for by a caller.
+    /// `desiredvCpus`, as asked for with the latest change; `minvCpus` when that did not ask for any. So many vCPUs are
+    /// launched once, whatever waits.
     #[n(4)]
     pub desired_vcpus: u32,
     /// `bidPercentage` of the on-demand price, 1..=100 and more; `None` is 100.

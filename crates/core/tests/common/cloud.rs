@@ -120,6 +120,8 @@ pub struct Cloud {
     pub asked: Vec<String>,
     /// Terminations that were asked for.
     pub given_back: usize,
+    /// Ids that were ever decided on: after a crash they are asked for again.
+    requested: BTreeSet<Text>,
     events: BTreeMap<(u64, u64), Event>,
     sequence: u64,
     turns: u128,
@@ -142,6 +144,7 @@ impl Cloud {
             lasts: BTreeMap::new(),
             asked: Vec::new(),
             given_back: 0,
+            requested: BTreeSet::new(),
             events: BTreeMap::new(),
             sequence: 0,
             turns: 0,
@@ -194,16 +197,18 @@ impl Cloud {
     }
 
     /// Launches go beyond the ceiling by less than one instance, and not at all with BEST_FIT on demand.
-    fn check_launches(&self, provisions: &[Provision]) {
+    fn check_launches(&mut self, provisions: &[Provision]) {
         let mut largest: BTreeMap<&Arn, u64> = BTreeMap::new();
         for provision in provisions {
-            if let Provision::Launch(request) = provision {
+            if let Provision::Launch(request) = provision
+                && self.requested.insert(request.instance_id.clone())
+            {
                 let vcpus = instance_type::find(&request.instance_type).expect("it is known").vcpus;
                 let largest = largest.entry(&request.compute_environment).or_default();
                 *largest = (*largest).max(vcpus.into());
             }
         }
-        for (arn, largest) in largest.into_iter().filter(|_| self.is_connected) {
+        for (arn, largest) in largest {
             let ce = &self.state.compute_environments()[arn];
             let scaling = ce.scaling.as_deref().expect("it scales");
             let max = u64::from(ce.max_vcpus.expect("it has a ceiling"));
