@@ -14,6 +14,7 @@ use fornada_core::text::Text;
 
 use common::build::{consumable_arn, environment_arn, fair_share, multinode, tags};
 use common::cloud::{Cloud, MINUTE, fleet};
+use common::service::{self, limits, service_environment_arn};
 use common::{Lost, Submit, job, queue, scope};
 
 const LONG: u64 = 24 * 60 * MINUTE;
@@ -139,6 +140,23 @@ fn best_fit_waits_for_its_type_and_the_others_fall_through() {
         cloud.settle();
         assert_eq!(cloud.status(waits), JobStatus::Succeeded, "{strategy:?}");
     }
+}
+
+/// Source: AWS Batch User Guide, jobs stuck in RUNNABLE (insufficient instance capacity).
+#[test]
+fn a_job_says_that_there_is_no_more_of_what_it_needs() {
+    let mut cloud = cloud(16, BestFitProgressive, &["m6i.large", "m6i.xlarge"]);
+    let runs = lasting(&mut cloud, job("a").vcpus(2), LONG);
+    cloud.pass(3 * MINUTE);
+    cloud.short.extend(["m6i.large", "m6i.xlarge"]);
+    cloud.submit(job("b").vcpus(4));
+    cloud.pass(MINUTE / 2);
+    let (_, why) = &cloud.waiting()[1];
+    assert!(why.contains("m6i.xlarge: there is no more capacity of it now"), "{why}");
+    assert_eq!(cloud.asked.len(), 2, "what is short is left alone for a while");
+    cloud.short.clear();
+    cloud.pass(6 * MINUTE);
+    assert_eq!((cloud.status(runs), cloud.waiting().len()), (JobStatus::Running, 1));
 }
 
 /// Source: AWS Batch User Guide, compute environment order: the next one is tried when the first is full or out of capacity.
@@ -365,6 +383,32 @@ fn a_gang_ends_with_an_instance_of_its_own() {
         assert_eq!(reason, Text::from(format!("Host EC2 (instance {host}) terminated.")));
         assert!(cloud.instances.is_empty());
     }
+}
+
+/// Its training jobs end with an instance that is lost, and nothing of them stays behind.
+#[test]
+fn service_jobs_end_with_their_instance() {
+    let mut cloud = cloud(64, BestFitProgressive, &["m6i.large"]);
+    lasting(&mut cloud, job("a"), LONG);
+    cloud.pass(3 * MINUTE);
+    let arn = service_environment_arn();
+    let limits = limits(&[("NUM_INSTANCES", 4)]);
+    cloud.turn(|turn| turn.create_service_environment(arn.clone(), true, limits, tags([]))).unwrap();
+    cloud.pass(1);
+    let mut training_queue = queue(service::QUEUE);
+    training_queue.0.service_environment = Some(arn);
+    cloud.create_queue(training_queue);
+    cloud.runs = LONG;
+    let submission = service::training("ml.m5.large", 1);
+    let id = cloud.turn(|turn| turn.submit_service_job(&scope(), submission)).unwrap().id;
+    cloud.pass(MINUTE);
+    assert!(cloud.state.service_job(id).unwrap().status.is_placed());
+    let host = cloud.ids()[0].clone();
+    cloud.lose(&host);
+    assert_eq!(cloud.state.running_attempts(), 0);
+    assert!(!cloud.state.service_job(id).unwrap().status.is_placed());
+    cloud.settle();
+    assert!(cloud.instances.is_empty());
 }
 
 /// A gang is of one environment: what the first could take waits for it. Source: AWS Batch User Guide, multi-node parallel

@@ -15,6 +15,7 @@ use fornada_core::quantity::Resources;
 use fornada_core::resource::Status;
 use fornada_core::scale::instance_type::{self, InstanceType};
 use fornada_core::scale::{AllocationStrategy, Scaling};
+use fornada_core::service_job::LOG_GROUP;
 use fornada_core::state::{Settings, State};
 use fornada_core::text::Text;
 use fornada_core::time::Timestamp;
@@ -263,7 +264,9 @@ impl Cloud {
                 let report = AttemptReport { attempt, started_at: None, ended: None };
                 ec2.attempts.insert(attempt, (*launch, report));
                 let mut used = Resources::default();
-                for (launch, _) in ec2.attempts.values().filter(|(_, report)| report.ended.is_none()) {
+                let live = ec2.attempts.values().filter(|(_, report)| report.ended.is_none());
+                // Service jobs draw on another pool.
+                for (launch, _) in live.filter(|(launch, _)| launch.containers[0].log_group != LOG_GROUP) {
                     used.reserve(&launch.resources);
                 }
                 assert!(ec2.instance_type.capacity().covers(&used), "{id} is overbooked: {used:?}");
