@@ -520,6 +520,7 @@ impl State {
         for (arn, in_use) in &self.in_use {
             assert_eq!(*in_use, used.get(arn).copied().unwrap_or_default(), "{arn} adds up");
         }
+        self.instances.check();
         for room in self.instances.values() {
             // That may be more than it has: a machine can come back smaller than it was.
             let id = &room.record.instance_id;
@@ -531,7 +532,9 @@ impl State {
                 || status == Status::Deleting
         };
         assert!(
-            self.compute_environments.values().all(|ce| unsettled(ce.status, &ce.arn)),
+            self.compute_environments
+                .values()
+                .all(|ce| unsettled(ce.status, &ce.arn) || self.is_being_replaced(ce)),
             "environments settle"
         );
         assert!(self.job_queues.values().all(|queue| unsettled(queue.status, &queue.arn)), "queues settle");

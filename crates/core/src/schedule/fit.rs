@@ -12,7 +12,9 @@ use crate::job::JobStatus;
 use crate::quantity::Resources;
 use crate::resource::Status;
 use crate::resource::compute_environment::ComputeEnvironment;
+use crate::schedule::backlog::Backlog;
 use crate::schedule::shape::{Shape, ShapeId};
+use crate::schedule::share;
 use crate::state::State;
 use crate::text::Text;
 
@@ -53,6 +55,36 @@ impl State {
     /// Whether an environment has instances of its own, launched for what waits.
     pub(crate) fn scales(&self, ce: &ComputeEnvironment) -> bool {
         self.settings.scale && ce.scaling.is_some()
+    }
+
+    /// Thousandths of a vCPU that attempts in an environment may use. One that scales and was lowered under what it has fills
+    /// no more than the new ceiling, so that what is beyond it becomes idle; the instance by which launches may exceed the
+    /// ceiling is used.
+    pub(crate) fn usable(&self, ce: &ComputeEnvironment) -> u64 {
+        if !self.scales(ce) {
+            return ce.ceiling();
+        }
+        let beyond = self.instances.staying(&ce.arn).saturating_sub(ce.ceiling());
+        if beyond == 0 {
+            return u64::MAX;
+        }
+        let staying = self.instances.of(Some(&ce.arn)).filter(|room| room.stays());
+        let is_lowered = staying.map(|room| room.record.capacity.milli_vcpus).all(|vcpus| vcpus <= beyond);
+        if is_lowered { ce.ceiling() } else { u64::MAX }
+    }
+
+    /// Thousandths of a vCPU that a queue may use while some shares have nothing: all but what its policy reserves for shares
+    /// that are not active.
+    ///
+    /// Source: AWS Batch API reference, FairsharePolicy (computeReservation).
+    pub(crate) fn cap(&self, queue: &str, backlog: &Backlog) -> u64 {
+        let Some(percent) = self.compute_reservation(queue) else { return u64::MAX };
+        let (scaling, fixed): (Vec<_>, Vec<_>) = self.environments_of(queue).partition(|ce| self.scales(ce));
+        let sum = |all: Vec<&ComputeEnvironment>| {
+            all.into_iter().map(ComputeEnvironment::ceiling).fold(0, u64::saturating_add)
+        };
+        let machines = sum(fixed).min(self.instances.machines().milli_vcpus);
+        share::cap(sum(scaling).saturating_add(machines), percent, backlog.shares().len())
     }
 
     /// The environments of a queue, in the order in which they are tried.
@@ -117,13 +149,21 @@ impl State {
         }
     }
 
+    /// Whether there is enough of every consumable resource for one unit of a shape.
+    fn has_consumables(&self, shape: &Shape) -> bool {
+        shape.consumables.iter().all(|needed| {
+            let resource = self.consumable_resources.get(&needed.arn);
+            resource.is_some_and(|resource| needed.quantity <= self.consumables_left(resource))
+        })
+    }
+
     /// Why the head of a queue waits, if it is of this shape.
     pub(crate) fn diagnose(&self, queue: &Arn, shape: ShapeId) -> Diagnosis {
         if let Some(reason) = self.backlogs.get(queue).and_then(|backlog| backlog.never.get(&shape)) {
             return Diagnosis::Stuck((*reason).into());
         }
         let mut environments = self.environments_of(queue).peekable();
-        if environments.peek().is_none() || self.placeable_units(shape, 1) == 0 {
+        if environments.peek().is_none() || !self.has_consumables(self.shapes.get(shape)) {
             return Diagnosis::Waits;
         }
         if self.environments_of(queue).all(|ce| ce.status == Status::Invalid) {

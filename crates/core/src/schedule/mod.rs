@@ -39,7 +39,7 @@ pub use backlog::{Backlog, ShareUsage};
 pub use launch::{DEFAULT_LOG_GROUP, log_group, log_stream, task_arn};
 pub use pass::Assignment;
 pub(crate) use room::Instances;
-pub(crate) use shape::{Shape, ShapeId, Shapes};
+pub(crate) use shape::{Shape, Shapes};
 pub(crate) use share::{check_share, usage};
 pub(crate) use time_limit::Stuck;
 
@@ -66,6 +66,8 @@ impl Turn<'_> {
     /// Starts what gets room; whether to look again: a claim may build on the ends of what has just got its place, so that more
     /// can pass than was known.
     fn assign(&mut self) -> bool {
+        // Whoever was held back may now wait for room: there are more of a consumable resource, or less is reserved.
+        self.state.demand_due |= self.state.backlogs.values().any(|backlog| backlog.held_back);
         let assignments = self.state.assign(self.now);
         let again =
             !assignments.is_empty() && self.state.backlogs.values().any(|backlog| !backlog.denied.is_empty());

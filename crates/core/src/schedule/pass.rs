@@ -22,7 +22,6 @@ use crate::schedule::backlog::Backlog;
 use crate::schedule::lane::{Rank, sequence};
 use crate::schedule::room::Slot;
 use crate::schedule::shape::{Shape, ShapeId};
-use crate::schedule::share;
 use crate::state::State;
 use crate::text::Text;
 use crate::time::Timestamp;
@@ -216,7 +215,7 @@ impl Pass<'_> {
             backlog.shapes.keys().copied().filter(|shape| fresh.contains(shape) || has_grown(shape)).collect()
         };
         let open = open.into_iter().filter(|shape| strict || !backlog.never.contains_key(shape)).collect();
-        let cap = self.cap(&arn, &backlog, &environments);
+        let cap = self.state.cap(&arn, &backlog);
         let mut queue = Queue {
             arn,
             backlog,
@@ -480,31 +479,12 @@ impl Pass<'_> {
         self.environments.push(Environment {
             arn: arn.clone(),
             is_open: ce.is_open(),
-            ceiling: if scales { u64::MAX } else { ce.ceiling() },
+            ceiling: state.usable(ce),
             used: state.in_use.get(&arn).copied().unwrap_or_default(),
             pool: state.instances.pool(Some(&arn).filter(|_| scales)),
         });
         self.numbers.insert(arn, self.environments.len() - 1);
         self.environments.len() - 1
-    }
-
-    /// What a queue may use while some shares have nothing: all but what its policy reserves for shares that are not active.
-    /// Source: AWS Batch API reference, FairsharePolicy (computeReservation).
-    fn cap(&self, queue: &Arn, backlog: &Backlog, environments: &[usize]) -> u64 {
-        let Some(percent) = self.state.compute_reservation(queue) else { return u64::MAX };
-        let mut pools = BTreeMap::new();
-        for &number in environments {
-            let environment = &self.environments[number];
-            let ce = &self.state.compute_environments[&environment.arn];
-            let total = self.state.instances.total(environment.pool).milli_vcpus;
-            let most =
-                if environment.ceiling == u64::MAX && ce.max_vcpus.is_some() { u64::MAX } else { total };
-            let (sum, most_of_pool) = pools.entry(environment.pool).or_insert((0_u64, most));
-            *sum = sum.saturating_add(ce.ceiling());
-            *most_of_pool = most;
-        }
-        let total: u64 = pools.into_values().map(|(sum, most)| sum.min(most)).fold(0, u64::saturating_add);
-        share::cap(total, percent, backlog.shares().len())
     }
 }
 

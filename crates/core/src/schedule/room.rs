@@ -16,6 +16,7 @@ use crate::arn::Arn;
 use crate::id::AttemptId;
 use crate::instance::{Architecture, Instance, Phase};
 use crate::quantity::Resources;
+use crate::scale::plan::Coming;
 use crate::text::Text;
 use crate::time::Timestamp;
 
@@ -46,10 +47,15 @@ impl Room {
     pub(crate) fn is_open(&self) -> bool {
         self.connected && self.record.managed.as_ref().is_none_or(|managed| managed.phase == Phase::Ready)
     }
+
+    /// It was not asked to go.
+    pub(crate) fn stays(&self) -> bool {
+        self.record.managed.as_ref().is_none_or(|managed| managed.phase != Phase::Terminating)
+    }
 }
 
 /// Instances of which any may run a job.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Pool {
     /// What the open ones have, taken or not.
     total: Resources,
@@ -62,11 +68,11 @@ struct Pool {
     /// Thousandths of a vCPU of all but those that were asked to go.
     staying: u64,
     /// What those will have that are being launched, and how many are alike.
-    launching: BTreeMap<Resources, u64>,
+    launching: BTreeMap<(Resources, Option<Architecture>), u64>,
 }
 
 /// Open instances by what they have left.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Order {
     by_vcpus: BTreeSet<(u64, Slot)>,
     by_memory: BTreeSet<(u64, Slot)>,
@@ -129,10 +135,27 @@ impl Instances {
         self.existing_pool(Some(environment)).map_or(0, |pool| pool.staying)
     }
 
-    /// The room that is being launched for an environment, and how many instances are alike.
-    pub(crate) fn launching(&self, environment: &Arn) -> impl Iterator<Item = (Resources, u64)> {
+    /// The room that is being launched for an environment.
+    pub(crate) fn launching(&self, environment: &Arn) -> impl Iterator<Item = Coming> {
         let launching = self.existing_pool(Some(environment)).into_iter().flat_map(|pool| &pool.launching);
-        launching.map(|(&capacity, &count)| (capacity, count))
+        launching.map(|(&(free, architecture), &count)| Coming { free, architecture, count })
+    }
+
+    /// What attempts leave on the open instances of an environment that have some.
+    pub(crate) fn busy(&self, environment: &Arn) -> impl Iterator<Item = Coming> {
+        let mut busy: BTreeMap<(Resources, Option<Architecture>), u64> = BTreeMap::new();
+        for &slot in self.existing_pool(Some(environment)).into_iter().flat_map(|pool| &pool.members) {
+            let (free, room) = (self.free(slot), self.at(slot));
+            if let Some(room) = room.filter(|room| !room.attempts.is_empty() && free.milli_vcpus > 0) {
+                *busy.entry((free, room.record.architecture)).or_default() += 1;
+            }
+        }
+        busy.into_iter().map(|((free, architecture), count)| Coming { free, architecture, count })
+    }
+
+    /// What the instances have that are there by themselves and open, taken or not.
+    pub(crate) fn machines(&self) -> Resources {
+        self.existing_pool(None).map(|pool| pool.total).unwrap_or_default()
     }
 
     fn existing_pool(&self, environment: Option<&Arn>) -> Option<&Pool> {
@@ -155,13 +178,15 @@ impl Instances {
             self.slots.insert(id, slot);
             let environment = record.managed.as_ref().map(|managed| managed.compute_environment.clone());
             let pool = self.pool(environment.as_ref());
+            // One that has been ready before was there when the server stopped: it may have had attempts.
+            let was_used = record.managed.as_ref().is_some_and(|managed| managed.ready_at.is_some());
             self.rooms[slot as usize] = Some(Room {
                 record: Arc::clone(&record),
                 connected: false,
                 used: Resources::default(),
                 attempts: BTreeSet::new(),
                 idle_since: now,
-                was_used: false,
+                was_used,
                 pool,
             });
             slot
@@ -375,7 +400,7 @@ impl Instances {
             pool.staying = pool.staying.saturating_add(capacity.milli_vcpus);
         }
         if phase == Some(Phase::Launching) {
-            *pool.launching.entry(capacity).or_default() += 1;
+            *pool.launching.entry((capacity, room.record.architecture)).or_default() += 1;
         }
     }
 
@@ -390,12 +415,13 @@ impl Instances {
         if phase != Some(Phase::Terminating) {
             pool.staying = pool.staying.saturating_sub(capacity.milli_vcpus);
         }
+        let alike = (capacity, room.record.architecture);
         if phase == Some(Phase::Launching)
-            && let Some(count) = pool.launching.get_mut(&capacity)
+            && let Some(count) = pool.launching.get_mut(&alike)
         {
             *count -= 1;
             if *count == 0 {
-                pool.launching.remove(&capacity);
+                pool.launching.remove(&alike);
             }
         }
     }
@@ -429,5 +455,44 @@ impl Instances {
         if capacity.gpus > 0 {
             pool.by_gpus.remove(&(free.gpus, slot));
         }
+    }
+
+    /// Checks that the accounts of the pools agree with their instances.
+    ///
+    /// # Panics
+    /// When they do not: a bug.
+    pub(crate) fn check(&self) {
+        let mut pools = vec![Pool::default(); self.pools.len()];
+        for (id, &slot) in &self.slots {
+            let room = self.at(slot).expect("an instance that has a number is there");
+            assert_eq!(*id, room.record.instance_id, "{id} is where its number says");
+            let managed = room.record.managed.as_ref();
+            let environment = managed.map(|managed| managed.compute_environment.clone());
+            assert_eq!(self.pool_of.get(&environment), Some(&room.pool), "{id} is in its own pool");
+            let (pool, capacity) = (&mut pools[room.pool], room.record.capacity);
+            pool.members.insert(slot);
+            match managed.map(|managed| managed.phase) {
+                Some(Phase::Terminating) => {}
+                phase => {
+                    pool.staying += capacity.milli_vcpus;
+                    if phase == Some(Phase::Launching) {
+                        *pool.launching.entry((capacity, room.record.architecture)).or_default() += 1;
+                    }
+                }
+            }
+            let free =
+                if room.is_open() { capacity.saturating_sub(&room.used) } else { Resources::default() };
+            assert_eq!(self.free(slot), free, "what {id} has left");
+            if room.is_open() {
+                pool.total.reserve(&capacity);
+                let order = if capacity.gpus > 0 { &mut pool.with_gpus } else { &mut pool.plain };
+                order.by_vcpus.insert((free.milli_vcpus, slot));
+                order.by_memory.insert((free.memory_mib, slot));
+                if capacity.gpus > 0 {
+                    pool.by_gpus.insert((free.gpus, slot));
+                }
+            }
+        }
+        assert_eq!(self.pools, pools, "pools agree with their instances");
     }
 }

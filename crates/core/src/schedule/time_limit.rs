@@ -191,6 +191,6 @@ impl State {
     fn waiting_of(&self, queue: &str, shape: ShapeId) -> Vec<JobId> {
         let lanes = self.backlogs.get(queue).into_iter().flat_map(|backlog| backlog.lanes());
         let jobs = lanes.flat_map(|(_, lane)| lane.jobs_of(shape));
-        jobs.flat_map(|waiting| self.runnable_members(waiting.job, usize::MAX)).collect()
+        jobs.flat_map(|job| self.runnable_members(job, usize::MAX)).collect()
     }
 }

@@ -10,6 +10,7 @@
 )]
 
 pub mod build;
+pub mod cloud;
 pub mod cluster;
 pub mod machine;
 pub mod service;
