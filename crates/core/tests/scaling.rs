@@ -12,7 +12,7 @@ use fornada_core::resource::consumable_resource::Change;
 use fornada_core::scale::AllocationStrategy::{self, *};
 use fornada_core::text::Text;
 
-use common::build::{consumable_arn, environment_arn, fair_share, multinode, tags};
+use common::build::{consumable_arn, environment_arn, fair_share, tags};
 use common::cloud::{Cloud, MINUTE, fleet};
 use common::service::{self, limits, service_environment_arn};
 use common::{Lost, Submit, job, queue, scope};
@@ -334,18 +334,11 @@ fn a_lowered_ceiling_is_reached_though_work_goes_on_waiting() {
     assert!(cloud.all_ended());
 }
 
-fn gang(cloud: &mut Cloud, nodes: u32, vcpus: u32) {
-    let mut definition = multinode(nodes, 0);
-    let ranges = &mut definition.nodes.as_mut().unwrap().ranges;
-    ranges[0].task.containers[0].requirements.milli_vcpus = Some(u64::from(vcpus) * 1000);
-    cloud.turn(|turn| turn.register_job_definition(&scope(), &format!("{nodes}x{vcpus}"), definition));
-}
-
 /// Source: AWS Batch User Guide, multi-node parallel jobs.
 #[test]
 fn a_gang_starts_when_all_its_instances_are_there() {
     let mut cloud = cloud(64, BestFitProgressive, &["m6i.large"]);
-    gang(&mut cloud, 4, 2);
+    cloud.define_gang(4, 2, 0);
     let id = cloud.submit(job("a").definition("4x2"));
     cloud.pass(MINUTE);
     assert_eq!(cloud.vcpus("ce"), 8);
@@ -370,7 +363,7 @@ fn a_gang_starts_when_all_its_instances_are_there() {
 fn a_gang_ends_with_an_instance_of_its_own() {
     for main in [true, false] {
         let mut cloud = cloud(64, BestFitProgressive, &["m6i.xlarge"]);
-        gang(&mut cloud, 4, 2);
+        cloud.define_gang(4, 2, 0);
         let id = lasting(&mut cloud, job("a").definition("4x2"), 10 * MINUTE);
         cloud.pass(4 * MINUTE);
         assert_eq!(cloud.types("ce").len(), 2);
@@ -420,7 +413,7 @@ fn a_gang_is_not_launched_in_two_environments() {
             fleet("first", max, BestFitProgressive, &["m6i.large"]),
             fleet("second", 64, BestFitProgressive, &["c6i.large"]),
         ]);
-        gang(&mut cloud, 4, 2);
+        cloud.define_gang(4, 2, 0);
         let id = cloud.submit(job("a").definition("4x2"));
         cloud.pass(2 * MINUTE);
         assert_eq!(cloud.types("first"), want);
@@ -534,7 +527,7 @@ fn a_crash_at_any_turn_neither_leaks_nor_doubles_instances() {
                 fleet("first", 4, SpotCapacityOptimized, &["m6i.large"]).min_vcpus(2),
                 fleet("second", 64, BestFitProgressive, &["c6i.large"]),
             ]);
-            gang(&mut cloud, 2, 2);
+            cloud.define_gang(2, 2, 0);
             cloud.submit(job("a").array(5).attempts(3));
             cloud.submit(job("b").definition("2x2").attempts(3));
             for _ in 0..crash_at {

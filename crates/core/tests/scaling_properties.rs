@@ -13,9 +13,9 @@ use fornada_core::scale::AllocationStrategy::{BestFit, BestFitProgressive, SpotC
 use fornada_core::text::Text;
 use proptest::prelude::*;
 
-use common::build::{consumable_arn, environment_arn, fair_share, multinode, tags};
+use common::build::{consumable_arn, environment_arn, fair_share, tags};
 use common::cloud::{Cloud, fleet};
-use common::{Lost, Submit, job, queue, scope};
+use common::{Lost, Submit, job, queue};
 
 const TYPES: [&str; 5] = ["m6i.large", "m6i.xlarge", "c6i.large", "c6i.2xlarge", "g4dn.xlarge"];
 const ENVIRONMENTS: [&str; 3] = ["strict", "free", "spot"];
@@ -119,18 +119,14 @@ fn cloud() -> Cloud {
     if let Kind::FairShare(fair) = &mut policy.kind {
         fair.compute_reservation = Some(40);
     }
-    cloud.turn(|turn| turn.create_scheduling_policy(policy, tags([]))).unwrap();
+    cloud.turn(|turn| turn.create_scheduling_policy(policy, tags([]))).expect("a new name");
     cloud.create_queue(queue("q").priority(3).environments(["strict", "free"]));
     cloud.create_queue(queue("fair").environments(["spot", "free"]).policy("p"));
     let licence = consumable_arn("licence");
-    cloud.turn(|turn| turn.create_consumable_resource(licence, true, LICENCES, tags([]))).unwrap();
-    for nodes in 2..4 {
-        let mut definition = multinode(nodes, 1);
-        let ranges = &mut definition.nodes.as_mut().unwrap().ranges;
-        ranges[0].task.containers[0].requirements.milli_vcpus = Some(2000);
-        let name = format!("{nodes}-nodes");
-        cloud.turn(|turn| turn.register_job_definition(&scope(), &name, definition));
-    }
+    cloud
+        .turn(|turn| turn.create_consumable_resource(licence, true, LICENCES, tags([])))
+        .expect("a new name");
+    (2..4).for_each(|nodes| cloud.define_gang(nodes, 2, 1));
     cloud
 }
 
@@ -138,7 +134,7 @@ fn submission(shape: &Shape) -> Submit {
     let Shape { vcpus, gpu, nodes, size, attempts, share, needs, runs: _ } = *shape;
     let mut submit = job("j").attempts(attempts);
     submit = match nodes {
-        Some(nodes) => submit.definition(&format!("{nodes}-nodes")),
+        Some(nodes) => submit.definition(&format!("{nodes}x2")),
         None => submit.vcpus(vcpus),
     };
     submit = if gpu { submit.gpus(1) } else { submit };
@@ -180,7 +176,9 @@ fn update(cloud: &mut Cloud, name: &str, update: &Update) {
 
 fn set_licences(cloud: &mut Cloud, total: u64) {
     let licence = consumable_arn("licence");
-    cloud.turn(|turn| turn.update_consumable_resource(&licence, Change::Set(total), None)).unwrap();
+    cloud
+        .turn(|turn| turn.update_consumable_resource(&licence, Change::Set(total), None))
+        .expect("it exists");
 }
 
 fn apply(cloud: &mut Cloud, step: &Step) {

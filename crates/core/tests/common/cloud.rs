@@ -21,7 +21,7 @@ use fornada_core::text::Text;
 use fornada_core::time::Timestamp;
 use fornada_core::turn::Turn;
 
-use super::build::{Environment, Queue, Submit, definition, environment, environment_arn, scope};
+use super::build::{Environment, Queue, Submit, definition, environment, environment_arn, multinode, scope};
 use super::{Lost, Store};
 
 pub const MINUTE: u64 = 60_000;
@@ -439,6 +439,15 @@ impl Cloud {
         let version = self.state.compute_environments()[&given.0.arn].version;
         self.turn(|turn| turn.update_compute_environment(given.0, version)).expect("it is settled");
         self.pass(1);
+    }
+
+    /// A definition of so many nodes of so many vCPUs, led by node `main`, named `{nodes}x{vcpus}`.
+    pub fn define_gang(&mut self, nodes: u32, vcpus: u32, main: u32) {
+        let mut definition = multinode(nodes, main);
+        for range in definition.nodes.iter_mut().flat_map(|nodes| &mut nodes.ranges) {
+            range.task.containers[0].requirements.milli_vcpus = Some(u64::from(vcpus) * 1000);
+        }
+        self.turn(|turn| turn.register_job_definition(&scope(), &format!("{nodes}x{vcpus}"), definition));
     }
 
     pub fn submit(&mut self, job: Submit) -> JobId {
