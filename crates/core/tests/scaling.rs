@@ -152,7 +152,8 @@ fn a_job_says_that_there_is_no_more_of_what_it_needs() {
     cloud.submit(job("b").vcpus(4));
     cloud.pass(MINUTE / 2);
     let (_, why) = &cloud.waiting()[1];
-    assert!(why.contains("m6i.xlarge: there is no more capacity of it now"), "{why}");
+    let want = "CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY - Service cannot fulfill the capacity requested for instance type [m6i.xlarge]";
+    assert!(why.ends_with(want), "{why}");
     assert_eq!(cloud.asked.len(), 2, "what is short is left alone for a while");
     cloud.short.clear();
     cloud.pass(6 * MINUTE);
