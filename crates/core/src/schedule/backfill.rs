@@ -3,8 +3,7 @@
 //! The first job of a queue that does not fit now claims room: on the instance that will have it first, from the time when
 //! enough of the attempts there have reached the end of their timeouts. Jobs behind it may start elsewhere, or there if they
 //! end before that time, or in what it leaves. Without timeouts that time is not known; then jobs behind it start only where
-//! it could never run. A claim is computed when somebody could profit from passing; one with a time is kept until then, or until
-//! its job starts.
+//! it could never run. A claim is computed anew in each pass in which somebody could profit from passing.
 //!
 //! A claim costs O(instances looked at · attempts on each); at most [`LOOKED_AT_MAX`] instances are looked at. For a job
 //! that waits for its environment's `maxvCpus`, or a multi-node job, it costs O(attempts · log).
@@ -16,10 +15,9 @@ use uuid::Uuid;
 use crate::id::Member;
 use crate::instance::Architecture;
 use crate::quantity::Resources;
-use crate::schedule::room::{Instances, Room, Slot};
+use crate::schedule::room::{Room, Slot};
 use crate::schedule::shape::Shape;
 use crate::state::State;
-use crate::text::Text;
 use crate::time::Timestamp;
 
 /// More instances than this are not looked at for the earliest room: any will do that is known.
@@ -38,7 +36,7 @@ pub(crate) struct Claim {
     /// When it can start at the latest; `None` when that is not known.
     pub(crate) at: Option<Timestamp>,
     /// The instance that it will run on, and what it leaves there then; `None` when it may be any.
-    on: Option<(Slot, Text, Resources)>,
+    on: Option<(Slot, Resources)>,
     /// There is no instance that it could not run on.
     is_everywhere: bool,
 }
@@ -47,15 +45,6 @@ impl Claim {
     /// Nobody can go past: it may run anywhere, and nobody knows when.
     pub(crate) fn is_of_everything(&self) -> bool {
         self.is_everywhere && self.at.is_none()
-    }
-
-    /// Whether it still stands: until its time, and as long as its instance is there.
-    pub(crate) fn holds(&self, instances: &Instances, now: Timestamp) -> bool {
-        let is_there = self.on.as_ref().is_none_or(|(slot, id, _)| {
-            instances.slot(id) == Some(*slot)
-                && instances.at(*slot).is_some_and(|room| room.is_open() && self.could_run_on(room))
-        });
-        is_there && self.at.is_none_or(|at| at > now)
     }
 
     /// Whether an attempt of `shape` may start on an instance at `now`.
@@ -69,7 +58,7 @@ impl Claim {
     ) -> bool {
         self.ends_before(shape, now)
             || match &self.on {
-                Some((claimed, _, left)) => slot != *claimed || left.covers(need),
+                Some((claimed, left)) => slot != *claimed || left.covers(need),
                 None => {
                     let is_elsewhere = !self.pools.iter().any(|&pool| state.instances.is_in(slot, pool));
                     is_elsewhere || state.instances.at(slot).is_none_or(|room| !self.could_run_on(room))
@@ -80,7 +69,7 @@ impl Claim {
     /// An attempt of `shape` has started there, which may still be there when the job that waits begins.
     pub(crate) fn started(&mut self, shape: &Shape, slot: Slot, need: &Resources, now: Timestamp) {
         let ends_before = self.ends_before(shape, now);
-        if let Some((claimed, _, left)) = &mut self.on
+        if let Some((claimed, left)) = &mut self.on
             && slot == *claimed
             && !ends_before
         {
@@ -138,11 +127,11 @@ impl State {
             let possible = rooms.filter(|(_, room)| claim.could_run_on(room)).take(LOOKED_AT_MAX);
             let earliest = possible.filter_map(|(slot, room)| {
                 let (at, free) = self.room_at(room, &claim.part, now)?;
-                Some((at, slot, room, free))
+                Some((at, slot, free))
             });
-            if let Some((at, slot, room, free)) = earliest.min_by_key(|&(at, slot, ..)| (at, slot)) {
+            if let Some((at, slot, free)) = earliest.min_by_key(|&(at, slot, ..)| (at, slot)) {
                 claim.at = Some(at);
-                claim.on = Some((slot, room.record.instance_id.clone(), free.saturating_sub(&claim.part)));
+                claim.on = Some((slot, free.saturating_sub(&claim.part)));
             }
         }
         let mut others =

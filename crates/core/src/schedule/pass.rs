@@ -121,9 +121,6 @@ impl State {
                 backlog.unjudged.clone_from(&backlog.fresh);
                 backlog.denied.clear();
             }
-            if backlog.claim.as_ref().is_some_and(|claim| !claim.holds(&self.instances, now)) {
-                backlog.claim = None;
-            }
             backlog.fresh.append(&mut backlog.denied); // what is claimed may be less by now
             let is_due = backlog.held_back
                 || !backlog.fresh.is_empty()
@@ -376,15 +373,13 @@ impl Pass<'_> {
         None
     }
 
-    /// The claim of the job that has to wait: the one that it has had, or a new one. It is looked at once in a pass.
+    /// The claim of the job that has to wait, as it is in this pass: it never moves to a later time, for nobody has started since
+    /// the last one who could delay it.
     fn claim(&self, queue: &mut Queue) {
         let Some((job, shape)) = queue.blocked.filter(|_| !queue.has_claim) else { return };
         queue.has_claim = true;
         if self.is_coming(queue, shape) {
             queue.backlog.claim = None;
-            return;
-        }
-        if queue.backlog.claim.as_ref().is_some_and(|claim| claim.job == job && claim.at.is_some()) {
             return;
         }
         let shape = self.state.shapes.get(shape);
@@ -415,7 +410,7 @@ impl Pass<'_> {
         let of = state.shapes.get(shape);
         for (&slot, part) in slots.iter().zip(of.each_part()) {
             state.instances.take(slot, &part);
-            if let Some(claim) = queue.backlog.claim.as_mut().filter(|claim| claim.job != job) {
+            if let Some(claim) = queue.backlog.claim.as_mut().filter(|_| queue.has_claim) {
                 claim.started(of, slot, &part, self.now);
             }
         }
@@ -458,7 +453,7 @@ impl Pass<'_> {
         let first = queue.blocked.or_else(|| queue.closed.values().next().map(|(.., blocked)| *blocked));
         queue.backlog.blocked = first.map(|(job, _)| (job, since(job)));
         queue.backlog.held_back = queue.held_back;
-        if queue.backlog.claim.as_ref().is_some_and(|claim| Some(claim.job) != first.map(|(job, _)| job)) {
+        if queue.blocked.is_none() {
             queue.backlog.claim = None;
         }
         self.state.backlogs.insert(queue.arn, queue.backlog);
