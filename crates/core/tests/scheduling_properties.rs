@@ -51,9 +51,16 @@ fn kind() -> impl Strategy<Value = Kind> {
         2 => (2u32..5).prop_map(|size| (None, Some(size))),
         2 => (2u32..5).prop_map(|nodes| (Some(nodes), None)),
     ];
-    let rest = (0u32..3, prop_oneof![4 => Just(0), 1 => 1..=LICENCES], prop::option::of(60u32..600), 1u64..900);
+    let rest =
+        (0u32..3, prop_oneof![4 => Just(0), 1 => 1..=LICENCES], prop::option::of(60u32..600), 1u64..900);
     (0usize..2, any::<bool>(), amounts, many, rest).prop_map(
-        |(queue, share, (vcpus, memory_mib, gpus), (nodes, array), (priority, licences, timeout, seconds))| {
+        |(
+            queue,
+            share,
+            (vcpus, memory_mib, gpus),
+            (nodes, array),
+            (priority, licences, timeout, seconds),
+        )| {
             Kind { queue, share, vcpus, memory_mib, gpus, nodes, array, priority, licences, timeout, seconds }
         },
     )
@@ -81,7 +88,8 @@ fn cluster(settings: Settings, machines: &[(u32, u64, u32)]) -> Cluster {
     cluster.create_environment(environment("large"));
     cluster.create_queue(queue("0").priority(9).environments(["small", "large"]));
     cluster.create_queue(queue("1").priority(1).environments(["large"]));
-    let created = cluster.turn(|turn| turn.create_scheduling_policy(fair_share("p", &[("a", 5_000)]), tags([])));
+    let created =
+        cluster.turn(|turn| turn.create_scheduling_policy(fair_share("p", &[("a", 5_000)]), tags([])));
     created.expect("a new name");
     cluster.create_queue(queue("2").priority(1).environments(["large", "small"]).policy("p"));
     let licence = consumable_arn("licence");
@@ -129,7 +137,9 @@ fn apply(cluster: &mut Cluster, jobs: &mut Vec<JobId>, step: Step) {
             pick(jobs, n).into_iter().for_each(|id| cluster.turn(|turn| turn.cancel_job(id, &"no".into())));
         }
         Step::Terminate(n) => {
-            pick(jobs, n).into_iter().for_each(|id| cluster.turn(|turn| turn.terminate_job(id, &"no".into())));
+            pick(jobs, n)
+                .into_iter()
+                .for_each(|id| cluster.turn(|turn| turn.terminate_job(id, &"no".into())));
         }
         Step::Advance(millis) => cluster.advance(millis),
         Step::Disconnect(n) => cluster.disconnect(machine(n)),
@@ -143,7 +153,8 @@ fn apply(cluster: &mut Cluster, jobs: &mut Vec<JobId>, step: Step) {
         }
         Step::Licences(total) => {
             let licence = consumable_arn("licence");
-            let set = cluster.turn(|turn| turn.update_consumable_resource(&licence, Change::Set(total), None));
+            let set =
+                cluster.turn(|turn| turn.update_consumable_resource(&licence, Change::Set(total), None));
             assert_eq!(set, Ok(total));
         }
         Step::LookAgain => {

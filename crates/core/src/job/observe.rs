@@ -241,6 +241,7 @@ impl Turn<'_> {
             return self.node_ended(attempt.job, ended, (transition, reason));
         }
         self.execution_mut(attempt.job, |execution| {
+            execution.attempts.reserve_exact(1); // most have one, and there are millions of them
             execution.attempts.push(ended);
             execution.placement = None;
             if transition == Transition::Retry {

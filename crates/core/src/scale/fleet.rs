@@ -3,7 +3,7 @@
 //!
 //! Launches follow the whole demand in one step; an environment is looked at again when more waits, when an instance came, failed
 //! or went, and no more than once in [`PLAN_INTERVAL_MS`]. A look costs O(shapes that wait · instance types), and nothing
-//! while the environment is at its ceiling.
+//! while the environment is at its ceiling. Idle instances are looked at as rarely, which costs O(idle instances · log).
 //!
 //! Source: AWS Batch User Guide, compute environment parameters, updating compute environments; what it leaves open (how long a
 //! type that is short is left alone) is said at the constants.
@@ -45,6 +45,8 @@ pub(crate) struct Fleet {
     pub(crate) failure: Option<(Text, LaunchFailure)>,
     /// No plan before this time.
     next_plan: Timestamp,
+    /// No look at idle instances before this time.
+    next_look: Timestamp,
     /// When idle instances are looked at next; `None` when there was none.
     look_again: Option<Timestamp>,
 }
@@ -53,7 +55,8 @@ impl Fleet {
     fn new(ce: &ComputeEnvironment, short: BTreeMap<Text, Timestamp>, now: Timestamp) -> Option<Fleet> {
         let scaling = ce.scaling.as_deref()?;
         let offer = Offer::new(scaling, ce.max_vcpus.unwrap_or(0), &SpotMarket::default(), &short, now);
-        Some(Fleet { offer, short, failure: None, next_plan: Timestamp::default(), look_again: None })
+        let (next_plan, next_look) = (Timestamp::default(), Timestamp::default());
+        Some(Fleet { offer, short, failure: None, next_plan, next_look, look_again: None })
     }
 }
 
@@ -85,9 +88,7 @@ impl State {
         if let Some(fleet) = Fleet::new(ce, short, now) {
             let earliest = fleet.short.values().min().copied();
             let fleet = match known {
-                Some(Fleet { failure, next_plan, look_again, .. }) => {
-                    Fleet { failure, next_plan, look_again, ..fleet }
-                }
+                Some(known) => Fleet { offer: fleet.offer, short: fleet.short, ..known },
                 None => fleet,
             };
             self.fleets.insert(arn.clone(), fleet);
@@ -230,6 +231,9 @@ impl Turn<'_> {
     fn replace_instances(&mut self, ce: &ComputeEnvironment) {
         let Some(scaling) = ce.scaling.as_deref() else { return };
         let is_deleting = ce.status == Status::Deleting;
+        if !is_deleting && self.state.instances.are_of_generation(&ce.arn, scaling.generation) {
+            return;
+        }
         let rooms = self.state.instances.of(Some(&ce.arn));
         let outdated: Vec<(Text, Phase, bool)> = rooms
             .filter_map(|room| {
@@ -337,10 +341,16 @@ impl Turn<'_> {
     }
 
     fn terminate_idle(&mut self, ce: &ComputeEnvironment) {
-        let Some(scaling) = ce.scaling.as_deref() else { return };
+        let (Some(scaling), Some(fleet)) = (ce.scaling.as_deref(), self.state.fleets.get_mut(&ce.arn)) else {
+            return;
+        };
+        if fleet.next_look > self.now {
+            let at = *fleet.look_again.insert(fleet.next_look);
+            return self.state.set_timer(at, Timer::Scale(ce.arn.clone()));
+        }
+        fleet.next_look = self.now.plus_millis(PLAN_INTERVAL_MS);
         let total = self.state.fleet_vcpus(&ce.arn);
-        let rooms = self.state.instances.of(Some(&ce.arn));
-        let idle = rooms.filter(|room| room.is_open() && room.attempts.is_empty()).map(|room| Idle {
+        let idle = self.state.instances.idle(&ce.arn).map(|room| Idle {
             instance_id: room.record.instance_id.clone(),
             vcpus: u32::try_from(vcpus(&room.record)).unwrap_or(u32::MAX),
             idle_since: room.idle_since,

@@ -417,12 +417,13 @@ impl Pass<'_> {
             _ => self.now,
         };
         let lanes = queue.backlog.lanes().filter(|(_, lane)| !lane.is_empty());
-        let first = lanes.map(|(number, lane)| (lane.score(), number)).min().and_then(|(_, number)| {
+        let first = || {
+            let (_, number) = lanes.map(|(number, lane)| (lane.score(), number)).min()?;
             let lane = queue.backlog.lane(number);
             let head = lane.heads().find(|(_, shape)| !queue.backlog.never.contains_key(shape));
             lane.first_of(head?.1).map(|(_, waiting)| waiting.job)
-        });
-        let blocked = queue.blocked.map(|(job, _)| job).or(first);
+        };
+        let blocked = queue.blocked.map(|(job, _)| job).or_else(first);
         queue.backlog.blocked = blocked.map(|job| (job, since(job)));
         queue.backlog.held_back = queue.held_back;
         if queue.blocked.is_none() {

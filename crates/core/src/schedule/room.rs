@@ -58,10 +58,14 @@ struct Pool {
     by_gpus: BTreeSet<(u32, Slot)>,
     /// All of them, open or not.
     members: BTreeSet<Slot>,
+    /// Open ones on which nothing runs.
+    idle: BTreeSet<Slot>,
+    /// How many were launched with each version of the environment's infrastructure.
+    generations: BTreeMap<u32, usize>,
     /// Thousandths of a vCPU of all but those that were asked to go.
     staying: u64,
     /// What those will have that are being launched, and how many are alike.
-    launching: BTreeMap<Resources, u64>,
+    launching: BTreeMap<Resources, usize>,
 }
 
 /// Open instances by what they have left.
@@ -117,6 +121,18 @@ impl Instances {
         members.filter_map(|&slot| self.at(slot))
     }
 
+    /// Those of them that take attempts and have none.
+    pub(crate) fn idle(&self, environment: &Arn) -> impl Iterator<Item = &Room> {
+        let idle = self.existing_pool(Some(environment)).into_iter().flat_map(|pool| &pool.idle);
+        idle.filter_map(|&slot| self.at(slot))
+    }
+
+    /// Whether all of them were launched with this version of the environment's infrastructure.
+    pub(crate) fn are_of_generation(&self, environment: &Arn, generation: u32) -> bool {
+        let pool = self.existing_pool(Some(environment));
+        pool.is_none_or(|pool| pool.generations.keys().all(|&of| of == generation))
+    }
+
     /// Thousandths of a vCPU of the instances of an environment that scales, but for those that were asked to go.
     pub(crate) fn staying(&self, environment: &Arn) -> u64 {
         self.existing_pool(Some(environment)).map_or(0, |pool| pool.staying)
@@ -125,7 +141,7 @@ impl Instances {
     /// The room that is being launched for an environment, and how many instances are alike.
     pub(crate) fn launching(&self, environment: &Arn) -> impl Iterator<Item = (Resources, u64)> {
         let launching = self.existing_pool(Some(environment)).into_iter().flat_map(|pool| &pool.launching);
-        launching.map(|(&capacity, &count)| (capacity, count))
+        launching.map(|(&capacity, &count)| (capacity, count as u64))
     }
 
     fn existing_pool(&self, environment: Option<&Arn>) -> Option<&Pool> {
@@ -226,17 +242,21 @@ impl Instances {
 
     /// An attempt is on it, whose room was taken.
     pub(crate) fn attach(&mut self, id: &str, attempt: AttemptId) {
-        if let Some(room) = self.slot(id).and_then(|slot| self.rooms[slot as usize].as_mut()) {
+        let Some(slot) = self.slot(id) else { return };
+        if let Some(room) = self.rooms[slot as usize].as_mut() {
             room.attempts.insert(attempt);
             room.was_used = true;
+            self.pools[room.pool].idle.remove(&slot);
         }
     }
 
     /// An attempt is there that takes no room.
     pub(crate) fn detach(&mut self, id: &str, attempt: AttemptId, now: Timestamp) {
-        if let Some(room) = self.slot(id).and_then(|slot| self.rooms[slot as usize].as_mut()) {
-            room.attempts.remove(&attempt);
-            room.idle_since = now;
+        if let Some(slot) = self.slot(id) {
+            self.change(slot, |room| {
+                room.attempts.remove(&attempt);
+                room.idle_since = now;
+            });
         }
     }
 
@@ -325,6 +345,9 @@ impl Instances {
         let Some(room) = &self.rooms[slot as usize] else { return };
         let (capacity, pool) = (room.record.capacity, &mut self.pools[room.pool]);
         pool.members.insert(slot);
+        if let Some(managed) = &room.record.managed {
+            *pool.generations.entry(managed.generation).or_default() += 1;
+        }
         let phase = room.record.managed.as_ref().map(|managed| managed.phase);
         if phase != Some(Phase::Terminating) {
             pool.staying = pool.staying.saturating_add(capacity.milli_vcpus);
@@ -341,17 +364,15 @@ impl Instances {
         if !pool.members.remove(&slot) {
             return;
         }
+        if let Some(managed) = &room.record.managed {
+            lower(&mut pool.generations, &managed.generation);
+        }
         let phase = room.record.managed.as_ref().map(|managed| managed.phase);
         if phase != Some(Phase::Terminating) {
             pool.staying = pool.staying.saturating_sub(capacity.milli_vcpus);
         }
-        if phase == Some(Phase::Launching)
-            && let Some(count) = pool.launching.get_mut(&capacity)
-        {
-            *count -= 1;
-            if *count == 0 {
-                pool.launching.remove(&capacity);
-            }
+        if phase == Some(Phase::Launching) {
+            lower(&mut pool.launching, &capacity);
         }
     }
 
@@ -363,6 +384,9 @@ impl Instances {
         self.free[slot as usize] = free;
         let pool = &mut self.pools[room.pool];
         pool.total.reserve(&capacity);
+        if room.attempts.is_empty() {
+            pool.idle.insert(slot);
+        }
         let order = if capacity.gpus > 0 { &mut pool.with_gpus } else { &mut pool.plain };
         order.by_vcpus.insert((free.milli_vcpus, slot));
         order.by_memory.insert((free.memory_mib, slot));
@@ -378,11 +402,22 @@ impl Instances {
         let free = std::mem::take(&mut self.free[slot as usize]);
         let pool = &mut self.pools[room.pool];
         pool.total.release(&capacity);
+        pool.idle.remove(&slot);
         let order = if capacity.gpus > 0 { &mut pool.with_gpus } else { &mut pool.plain };
         order.by_vcpus.remove(&(free.milli_vcpus, slot));
         order.by_memory.remove(&(free.memory_mib, slot));
         if capacity.gpus > 0 {
             pool.by_gpus.remove(&(free.gpus, slot));
+        }
+    }
+}
+
+/// One fewer of `key`.
+fn lower<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
+    if let Some(count) = counts.get_mut(key) {
+        *count -= 1;
+        if *count == 0 {
+            counts.remove(key);
         }
     }
 }

@@ -386,6 +386,3 @@ fn seconds(millis: u64) -> f64 {
 fn dollars(millionths: u64) -> f64 {
     millionths as f64 / 1e6
 }
-
-#[cfg(test)]
-mod tests;
