@@ -146,15 +146,18 @@ impl Queue {
         self.lanes.peek().map(|Reverse((_, sequence, _))| *sequence)
     }
 
-    /// Puts a lane in its turn, at its first job from `from` on that is of an open shape.
-    fn enter(&mut self, number: usize, from: Rank, has: u128) {
+    /// Puts a lane in its turn, at its first job from `from` on that is of an open shape; or at one before it, which `waits`
+    /// for room that no instance has, where it would be the first to do so.
+    fn enter(&mut self, number: usize, from: Rank, has: u128, waits: impl Fn(ShapeId) -> bool) {
         let lane = self.backlog.lane(number);
+        let is_first =
+            |shape| self.blocked.is_none() && !self.backlog.never.contains_key(&shape) && waits(shape);
         // Whichever is shorter: the heads of the lane, or the open shapes.
-        let next = if self.open.len() * 4 < lane.shapes() {
+        let next = if self.blocked.is_some() && self.open.len() * 4 < lane.shapes() {
             let heads = self.open.iter().filter_map(|&shape| Some((lane.first_of(shape)?.0, shape)));
             heads.min()
         } else {
-            lane.heads_from(from).find(|(_, shape)| self.open.contains(shape))
+            lane.heads_from(from).find(|&(_, shape)| self.open.contains(&shape) || is_first(shape))
         };
         if let Some((rank, shape)) = next {
             self.next.insert(number, (rank, shape));
@@ -188,14 +191,14 @@ impl Pass<'_> {
         } else {
             backlog.shapes.keys().copied().filter(|shape| fresh.contains(shape) || has_grown(shape)).collect()
         };
-        let open = open.into_iter().filter(|shape| strict || !backlog.never.contains_key(shape)).collect();
+        let open: BTreeSet<ShapeId> =
+            open.into_iter().filter(|shape| strict || !backlog.never.contains_key(shape)).collect();
         let cap = self.cap(&arn, &backlog, &environments);
-        let is_fair = !backlog.shares().contains_key("");
-        if is_fair {
+        if !backlog.shares().contains_key("") {
             backlog.advance(self.now);
         }
-        let numbers: Vec<usize> =
-            backlog.lanes().filter(|(_, lane)| !lane.is_empty()).map(|(number, _)| number).collect();
+        let lanes = backlog.lanes().filter(|(_, lane)| !lane.is_empty() && !open.is_empty());
+        let numbers: Vec<usize> = lanes.map(|(number, _)| number).collect();
         let mut queue = Queue {
             arn,
             backlog,
@@ -208,9 +211,7 @@ impl Pass<'_> {
             held_back: false,
         };
         for number in numbers {
-            let lane = queue.backlog.lane(number);
-            let score = if is_fair { lane.score() } else { 0 };
-            queue.enter(number, 0, score);
+            self.enter(&mut queue, number, 0);
         }
         queue
     }
@@ -219,11 +220,17 @@ impl Pass<'_> {
     fn step(&mut self, queue: &mut Queue) -> bool {
         let Some(Reverse((_, _, number))) = queue.lanes.pop() else { return false };
         let (rank, shape) = queue.next[&number];
-        self.notice_blocked(queue, number, rank);
         let lane = queue.backlog.lane(number);
         let need = self.state.shapes.get(shape).need;
         if lane.running > 0 && queue.backlog.running.saturating_add(need.milli_vcpus) > queue.cap {
             queue.held_back = true; // what is left is for shares that have nothing yet
+            return true;
+        }
+        if !queue.open.contains(&shape) {
+            if queue.blocked.is_none() && !self.lacks_consumables(shape) {
+                queue.blocked = lane.first_of(shape).map(|(_, waiting)| (waiting.job, shape));
+            }
+            self.enter(queue, number, rank);
             return true;
         }
         let wait = if !self.open_to(queue, shape) {
@@ -255,27 +262,15 @@ impl Pass<'_> {
                 }
             }
         }
-        let lane = queue.backlog.lane(number);
-        let score = if lane.name.is_empty() { 0 } else { lane.score() };
-        queue.enter(number, rank, score);
+        self.enter(queue, number, rank);
         true
     }
 
-    /// A job before this one in its lane, of a shape that is known to find no room, has to wait.
-    fn notice_blocked(&self, queue: &mut Queue, number: usize, rank: Rank) {
-        if queue.blocked.is_some() {
-            return;
-        }
-        let backlog = &queue.backlog;
-        let waits = |&(_, shape): &(Rank, ShapeId)| {
-            !queue.open.contains(&shape)
-                && !backlog.never.contains_key(&shape)
-                && !self.lacks_consumables(shape)
-        };
-        let lane = backlog.lane(number);
-        let head = lane.heads().take_while(|&(head, _)| head < rank).find(waits);
-        queue.blocked =
-            head.and_then(|(_, shape)| lane.first_of(shape).map(|(_, waiting)| (waiting.job, shape)));
+    /// Puts a lane in its turn.
+    fn enter(&self, queue: &mut Queue, number: usize, from: Rank) {
+        let lane = queue.backlog.lane(number);
+        let score = if lane.name.is_empty() { 0 } else { lane.score() };
+        queue.enter(number, from, score, |shape| !self.lacks_consumables(shape));
     }
 
     /// In strict order, nothing goes past a job that can never fit.
