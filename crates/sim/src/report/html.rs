@@ -237,7 +237,7 @@ fn count(number: usize) -> String {
 fn money(dollars: f64) -> String {
     if dollars == 0.0 {
         "0".to_owned()
-    } else if dollars < 100.0 {
+    } else if dollars < 100.0 && dollars.fract() != 0.0 {
         format!("${dollars:.2}")
     } else {
         format!("${}", short(dollars))
