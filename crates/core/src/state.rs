@@ -22,10 +22,10 @@ use crate::resource::consumable_resource::ConsumableResource;
 use crate::resource::job_definition::JobDefinition;
 use crate::resource::job_queue::JobQueue;
 use crate::resource::quota_share::QuotaShare;
-use crate::resource::scheduling_policy::SchedulingPolicy;
+use crate::resource::scheduling_policy::{PolicyKind, SchedulingPolicy};
 use crate::resource::service_environment::ServiceEnvironment;
 use crate::scale::fleet::Fleet;
-use crate::schedule::{Backlog, Instances, Shapes};
+use crate::schedule::{Backlog, Instances, Shapes, Stuck};
 use crate::service_job::index::ServiceJobs;
 use crate::text::Text;
 use crate::time::Timestamp;
@@ -43,6 +43,8 @@ pub enum Timer {
     ShareDecay(Arn, Text),
     /// The fleet of an environment is to be looked at.
     Scale(Arn),
+    /// A job may have been stuck at the head of its queue for as long as it may.
+    TimeLimit,
 }
 
 /// What an operator chooses of how decisions are made. Not stored: it is given at each start.
@@ -109,6 +111,8 @@ pub struct State {
     pub(crate) scale_due: BTreeSet<Arn>,
     /// More waits than before, or less is coming: all fleets are to be looked at.
     pub(crate) demand_due: bool,
+    /// What is stuck in queues that limit that.
+    pub(crate) stuck: Stuck,
     pub(crate) settings: Settings,
 }
 
@@ -206,9 +210,10 @@ impl State {
             let children = self.members_of(job.id);
             let latest = children.map(|(_, child)| child.latest()).max().unwrap_or_default();
             self.latest = self.latest.max(latest).max(job.execution.latest());
-            if job.execution.status.is_terminal() {
-                continue;
-            }
+        }
+        let service_jobs = self.service_jobs.records.values().map(|job| job.latest());
+        self.latest = self.latest.max(service_jobs.max().unwrap_or_default());
+        for job in jobs.iter().filter(|job| !job.execution.status.is_terminal()) {
             self.track(job);
             self.recover_placement(JobId::whole(job.id), job, &job.execution);
             self.sync_backlog(job.id);
@@ -218,7 +223,12 @@ impl State {
             }
         }
         for job in &jobs {
-            if job.share_identifier.is_none() || !self.job_queues.contains_key(&job.queue) {
+            // A queue of the same name that came later has shares of its own.
+            let is_of = |queue: &Arc<JobQueue>| {
+                queue.created_at <= job.execution.created_at
+                    && self.policy_kind(&queue.arn) == PolicyKind::FairShare
+            };
+            if job.share_identifier.is_none() || !self.job_queues.get(&job.queue).is_some_and(is_of) {
                 continue;
             }
             self.recall_attempts(job, &job.execution, Member::Whole);
@@ -228,6 +238,7 @@ impl State {
                 self.recall_attempts(job, &member, id.member);
             }
         }
+        self.await_share_decay();
     }
 
     fn recover_placement(&mut self, id: JobId, job: &Job, execution: &Execution) {
@@ -509,6 +520,7 @@ impl State {
         for (arn, in_use) in &self.in_use {
             assert_eq!(*in_use, used.get(arn).copied().unwrap_or_default(), "{arn} adds up");
         }
+        self.instances.check();
         for room in self.instances.values() {
             // That may be more than it has: a machine can come back smaller than it was.
             let id = &room.record.instance_id;
@@ -520,7 +532,9 @@ impl State {
                 || status == Status::Deleting
         };
         assert!(
-            self.compute_environments.values().all(|ce| unsettled(ce.status, &ce.arn)),
+            self.compute_environments
+                .values()
+                .all(|ce| unsettled(ce.status, &ce.arn) || self.is_being_replaced(ce)),
             "environments settle"
         );
         assert!(self.job_queues.values().all(|queue| unsettled(queue.status, &queue.arn)), "queues settle");

@@ -76,6 +76,7 @@ impl<'a> Turn<'a> {
                 Timer::AttemptTimeout(attempt) => self.attempt_timed_out(attempt),
                 Timer::ServiceJobTimeout(attempt) => self.service_job_timed_out(attempt),
                 Timer::Scale(environment) => self.state.fleet_due(&environment),
+                Timer::TimeLimit => self.state.schedule_due = true, // the pass looks
                 Timer::ShareDecay(queue, share) => self.state.forget_share(&queue, &share),
             }
         }

@@ -246,7 +246,7 @@ fn ranges_and_overrides() {
     let needs = world.state.job(gang.job).expect("it exists").consumables.clone();
     assert_eq!(
         needs,
-        Some(vec![Consumable { arn: consumable_arn("licence"), quantity: 8 }]),
+        Some([Consumable { arn: consumable_arn("licence"), quantity: 8 }].into()),
         "four nodes, two each"
     );
     let waits = world.submit(overrides(Some(7), "1:"));

@@ -26,7 +26,7 @@ use fornada_core::resource::Status;
 use fornada_core::resource::compute_environment::{ComputeEnvironment, Platform};
 use fornada_core::resource::consumable_resource::{ClientToken, Consumable, ConsumableResource};
 use fornada_core::resource::job_definition::JobDefinition;
-use fornada_core::resource::job_queue::JobQueue;
+use fornada_core::resource::job_queue::{JobQueue, TimeLimit};
 use fornada_core::resource::quota_share::{QuotaShare, Sharing};
 use fornada_core::resource::scheduling_policy::{FairShare, Kind, SchedulingPolicy};
 use fornada_core::resource::service_environment::ServiceEnvironment;
@@ -124,7 +124,7 @@ fn execution() -> Execution {
         stopped_at: Some(Timestamp(1_700_000_000_200)),
         is_cancelled: true,
         is_terminated: true,
-        attempts: vec![attempt(1, nothing), attempt(2, outcome)],
+        attempts: [attempt(1, nothing), attempt(2, outcome)].into(),
         placement: Some(Box::new(Placement {
             compute_environment: environment_arn("ce"),
             instance_id: "i-0123456789abcdef0".into(),
@@ -182,8 +182,15 @@ fn job_queue() {
         created_at: Timestamp(1_700_000_000_000),
         scheduling_policy: None,
         service_environment: None,
+        time_limits: None,
     };
     check("job_queue", &value);
+    let limit = |reason: &str, max_seconds| TimeLimit { reason: reason.into(), max_seconds };
+    let limits = vec![
+        limit("MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT", 600),
+        limit("CAPACITY:INSUFFICIENT_INSTANCE_CAPACITY", 86_400),
+    ];
+    check("job_queue_time_limits", &JobQueue { time_limits: Some(limits), ..value.clone() });
     let fair_share = JobQueue { scheduling_policy: Some(policy_arn("p")), ..value.clone() };
     check("job_queue_fair_share", &fair_share);
     let environments = Vec::new();
@@ -267,13 +274,14 @@ fn job() {
         name: "render".into(),
         queue: queue_arn("q"),
         definition: Arn::from(format!("{}:12", scope().resolve("job-definition", "d"))),
-        depends_on: vec![
+        depends_on: [
             Dependency::Job(JobId::whole(on)),
             Dependency::Job(JobId::child(on, 9999)),
             Dependency::Job(node),
             Dependency::NToN(on),
             Dependency::Sequential,
-        ],
+        ]
+        .into(),
         parameters: BTreeMap::from([("x".into(), "1".into())]),
         overrides: Some(Box::new(ContainerOverrides {
             command: Some(vec!["true".into()]),
@@ -289,7 +297,7 @@ fn job() {
         tags: tags([("team", "oven")]),
         share_identifier: Some("blue".into()),
         scheduling_priority: Some(9),
-        array: Some(ArrayProperties {
+        array: Some(Box::new(ArrayProperties {
             size: 10_000,
             fate: Some(Box::new(Fate {
                 status_reason: "enough".into(),
@@ -297,7 +305,7 @@ fn job() {
                 is_cancelled: true,
                 is_terminated: true,
             })),
-        }),
+        })),
         execution: execution(),
         task_overrides: None,
         nodes: None,
@@ -306,7 +314,7 @@ fn job() {
         architecture: None,
     };
     check("job", &value);
-    check("job_consumables", &Job { consumables: Some(consumables()), ..value.clone() });
+    check("job_consumables", &Job { consumables: Some(consumables().into()), ..value.clone() });
     let given = ContainerOverrides {
         name: Some("sidecar".into()),
         image: Some("busybox:2".into()),
@@ -316,12 +324,12 @@ fn job() {
     let group = NodeGroup { count: 4, range: 0, resources: value.resources };
     let nodes = Nodes { main_node: 1, groups: vec![group], overrides: vec![(0, vec![given.clone()])] };
     let value = Job {
-        depends_on: vec![Dependency::AfterAny(JobId::whole(on))],
+        depends_on: [Dependency::AfterAny(JobId::whole(on))].into(),
         overrides: None,
         array: None,
-        task_overrides: Some(vec![given]),
+        task_overrides: Some([given].into()),
         nodes: Some(Box::new(nodes)),
-        overrides_document: Some(document("{}")),
+        overrides_document: Some(Box::new(document("{}"))),
         ..value
     };
     check("job_nodes", &value);

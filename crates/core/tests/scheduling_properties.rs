@@ -53,7 +53,7 @@ fn kind() -> impl Strategy<Value = Kind> {
     ];
     let rest =
         (0u32..3, prop_oneof![4 => Just(0), 1 => 1..=LICENCES], prop::option::of(60u32..600), 1u64..900);
-    (0usize..2, any::<bool>(), amounts, many, rest).prop_map(
+    (0usize..3, any::<bool>(), amounts, many, rest).prop_map(
         |(
             queue,
             share,
@@ -169,7 +169,7 @@ fn machines() -> impl Strategy<Value = Vec<(u32, u64, u32)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// A pass looks only at what could have changed since the last. That misses nothing.
     #[test]
@@ -185,5 +185,88 @@ proptest! {
         }
         let missed = cluster.look_again();
         prop_assert!(missed.is_empty(), "could have started before: {:?}", missed.iter().map(|id| jobs.iter().position(|job| job.job == id.job)).collect::<Vec<_>>());
+    }
+
+    /// In a FIFO queue with backfill, where every job has a timeout, each starts before all work ahead of it could have run
+    /// one after the other, whatever comes behind it.
+    #[test]
+    fn nobody_starves(
+        machines in machines(),
+        jobs in prop::collection::vec((1u32..9, prop::option::of(2u32..5), 60u32..600, 0u64..100_000), 2..60),
+    ) {
+        let mut cluster = cluster(Settings::default(), &machines);
+        let widest = machines.iter().map(|machine| machine.0).max().unwrap_or(0);
+        let total: u32 = machines.iter().map(|machine| machine.0).sum();
+        let (mut ahead, mut bounds) = (0, Vec::new());
+        for (vcpus, nodes, timeout, pause) in jobs {
+            cluster.advance(pause);
+            let submit = job("j").queue("1").timeout(timeout);
+            let submit = match nodes.filter(|&nodes| nodes <= total) {
+                Some(nodes) => submit.definition(&format!("{nodes}-nodes")),
+                None => submit.vcpus(vcpus.min(widest)),
+            };
+            // It ends in time: one that is stopped for its timeout ends a little later.
+            bounds.push((cluster.submit(submit, u64::from(timeout) - 1), cluster.now + ahead));
+            ahead += u64::from(timeout) * 1000;
+        }
+        cluster.advance(ahead);
+        prop_assert!(cluster.is_idle(), "gangs do not keep each other from starting");
+        for (id, bound) in bounds {
+            let of = |id: JobId| if cluster.state.job(id.job).is_some_and(|job| job.nodes.is_some()) { JobId::node(id.job, 0) } else { id };
+            let start = cluster.start_of(of(id));
+            prop_assert!(start.is_some_and(|start| start <= bound), "{:?}, not {}", start, bound);
+        }
+    }
+
+    /// The same input makes the same schedule.
+    #[test]
+    fn schedules_are_deterministic(machines in machines(), steps in prop::collection::vec(step(), 10..40)) {
+        let run = || {
+            let mut cluster = cluster(Settings::default(), &machines);
+            let mut jobs = Vec::new();
+            steps.iter().for_each(|step| apply(&mut cluster, &mut jobs, step.clone()));
+            cluster.started
+        };
+        prop_assert_eq!(run(), run());
+    }
+}
+
+/// Under steady load, what shares get over hours is as one to the weight of each. Source: AWS Batch User Guide, fair-share
+/// scheduling policies (a weight of 0.125 entitles to 8 times as much).
+#[test]
+fn shares_get_what_their_weights_entitle_them_to() {
+    for weights in [&[10_000, 10_000][..], &[10_000, 5_000], &[10_000, 20_000, 40_000], &[1_250, 10_000]] {
+        let names: Vec<String> = (0..weights.len()).map(|n| n.to_string()).collect();
+        let shares: Vec<(&str, u32)> =
+            names.iter().map(String::as_str).zip(weights.iter().copied()).collect();
+        let mut cluster = Cluster::new(Settings::default(), vec![size(32, 1000, 0); 4]);
+        cluster.create_environment(environment("ce"));
+        cluster
+            .turn(|turn| turn.create_scheduling_policy(fair_share("p", &shares), tags([])))
+            .expect("a new name");
+        cluster.create_queue(queue("fair").environments(["ce"]).policy("p"));
+        for round in 0..12 {
+            for name in &names {
+                let submit = job(name).queue("fair").share(name).array(600);
+                cluster.submit(submit, 297 + round % 3);
+            }
+        }
+        cluster.advance(3_600_000); // until what was before the load is forgotten
+        let from = cluster.started.len();
+        cluster.advance(3 * 3_600_000);
+        let mut got = vec![0.0; weights.len()];
+        for (_, id, _) in &cluster.started[from..] {
+            let name = &cluster.state.job(id.job).expect("it started").name;
+            got[name.parse::<usize>().expect("a number")] += 1.0;
+        }
+        let whole: f64 = got.iter().sum();
+        let entitled: f64 = weights.iter().map(|&weight| 1.0 / f64::from(weight)).sum();
+        for (got, &weight) in got.iter().zip(weights) {
+            let (part, want) = (got / whole, 1.0 / f64::from(weight) / entitled);
+            assert!(
+                (part / want - 1.0).abs() < 0.05,
+                "{weights:?}: {part} of all for weight {weight}, not {want}"
+            );
+        }
     }
 }

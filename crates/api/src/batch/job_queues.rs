@@ -12,7 +12,7 @@ use fornada_core::arn::{Arn, Scope, name_of};
 use fornada_core::refusal::Refusal;
 use fornada_core::resource::Status;
 use fornada_core::resource::compute_environment::Platform;
-use fornada_core::resource::job_queue::{JobQueue, Specification};
+use fornada_core::resource::job_queue::{JobQueue, Specification, TimeLimit};
 use fornada_core::resource::tags::Tags;
 use fornada_core::service_job::refusal::ServiceRefusal;
 use fornada_core::state::State;
@@ -90,6 +90,7 @@ pub(crate) fn checked(
         environments,
         scheduling_policy,
         service_environment,
+        time_limits: time_limits(&detail),
         document: document(&detail)?,
     };
     Ok((given, tags))
@@ -140,6 +141,7 @@ pub(super) async fn update(
         environments,
         scheduling_policy,
         service_environment: given,
+        time_limits: time_limits(&detail),
         document: document(&detail)?,
     };
     let version = existing.version;
@@ -250,6 +252,15 @@ fn check_time_limits(
         require(seen.insert((*state, reason)), "Duplicate job state limit actions are not allowed.")?;
     }
     Ok(())
+}
+
+/// What decisions need of the limits, which have been checked.
+fn time_limits(detail: &model::JobQueueDetail) -> Option<Vec<TimeLimit>> {
+    let limit = |action: &model::JobStateTimeLimitAction| TimeLimit {
+        reason: action.reason.as_str().into(),
+        max_seconds: action.max_time_seconds.unsigned_abs(),
+    };
+    detail.job_state_time_limit_actions.as_ref().map(|actions| actions.iter().map(limit).collect())
 }
 
 /// The order with full ARNs, as given; and the ARNs in the order in which they are tried.
@@ -464,7 +475,7 @@ mod tests {
     }
 
     #[test]
-    fn time_limits() {
+    fn limits_are_checked_and_become_what_decisions_need() {
         use model::JobStateTimeLimitActionsAction::{Cancel, Terminate};
         let limit = |action, max_time_seconds, reason: &str| model::JobStateTimeLimitAction {
             action,
@@ -476,6 +487,13 @@ mod tests {
             check_time_limits(Some(&[limit(Cancel, 600, "a"), limit(Cancel, 86_400, "b")]), false).is_ok()
         );
         assert!(check_time_limits(Some(&[limit(Terminate, 600, "a")]), true).is_ok());
+        let detail = model::JobQueueDetail {
+            job_state_time_limit_actions: Some(vec![limit(Cancel, 86_400, "a")]),
+            ..Default::default()
+        };
+        let want = TimeLimit { reason: "a".into(), max_seconds: 86_400 };
+        assert_eq!(time_limits(&detail), Some(vec![want]));
+        assert_eq!(time_limits(&model::JobQueueDetail::default()), None);
         let refused = check_time_limits(Some(&[limit(Cancel, 600, "a")]), true).unwrap_err();
         assert_eq!(refused.message, "Invalid job action. Valid job actions: [TERMINATE]");
         let range = "maxTimeSeconds of a job state limit action must be between 600 and 86400.";
@@ -515,6 +533,7 @@ mod tests {
             created_at: fornada_core::time::Timestamp::default(),
             scheduling_policy: Some(scope.resolve("scheduling-policy", "p")),
             service_environment: None,
+            time_limits: None,
         };
         let ce = |name| format!("arn:aws:batch:eu-west-1:000000000000:compute-environment/{name}");
         let want = serde_json::json!({

@@ -120,7 +120,10 @@ fn waits(given: Runnable) -> wire::Waits {
         }
         core::Waits::Capacity => "CAPACITY",
         core::Waits::AllNodes(_) => "ALL_NODES",
-        core::Waits::Never(_) => "MISCONFIGURATION",
+        core::Waits::Never(reason) => {
+            let kinds = ["MISCONFIGURATION", "ACTION_REQUIRED"];
+            kinds.into_iter().find(|kind| reason.starts_with(kind)).unwrap_or("CAPACITY")
+        }
         core::Waits::Consumable { arn, needed, left, held } => {
             wire.consumable_resource = Some(wire::Consumable { arn: arn.into(), needed, left, held });
             "CONSUMABLE_RESOURCE"

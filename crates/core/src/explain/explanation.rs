@@ -96,7 +96,7 @@ pub enum Waits {
     Capacity,
     /// No environment has room for all of this many nodes at once now.
     AllNodes(u32),
-    /// Nothing that the queue has could ever take it; AWS's `MISCONFIGURATION:…` reason.
+    /// Nothing that the queue has can take it, whatever else ends; AWS's reason, such as `MISCONFIGURATION:…`.
     Never(Text),
     /// There is too little of a consumable resource.
     Consumable {

@@ -13,6 +13,7 @@ use crate::job::Job;
 use crate::quantity::Resources;
 use crate::resource::compute_environment::ComputeEnvironment;
 use crate::resource::consumable_resource::Consumable;
+use crate::schedule::Shape;
 use crate::state::State;
 use crate::text::Text;
 use crate::time::Timestamp;
@@ -78,7 +79,7 @@ fn free(state: &State, instance_id: &str) -> Resources {
 pub(super) fn waits(state: &State, id: JobId) -> Waits {
     let job = &state.jobs[&id.job];
     if let Some(reason) = state.blocked_reason(id) {
-        return Waits::Never(reason.into());
+        return Waits::Never(reason);
     }
     let first = first(state, &job.queue).filter(|&first| first.job != id.job);
     if let Some(first) = first {
@@ -206,7 +207,7 @@ fn place_in(
         return Err(launching);
     }
     if let Some((instance_type, failure)) = state.fleets.get(&ce.arn).and_then(|fleet| fleet.failure.as_ref())
-        && state.fleet_vcpus(&ce.arn) == 0
+        && state.is_short_of(ce, &Shape::of(job)).is_some()
     {
         let why = match failure {
             LaunchFailure::InsufficientCapacity => "there is no more capacity of it now",

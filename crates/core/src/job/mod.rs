@@ -48,7 +48,8 @@ use nodes::Nodes;
 use retry::RetryStrategy;
 pub use status::{JobStatus, Transition};
 
-/// A submitted job: a single one, or the parent of an array or of nodes.
+/// A submitted job: a single one, or the parent of an array or of nodes. There may be millions: what is rare is boxed, and
+/// lists have no room to grow.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct Job {
     /// What SubmitJob returned.
@@ -68,7 +69,7 @@ pub struct Job {
     pub definition: Arn,
     /// In the order given.
     #[n(5)]
-    pub depends_on: Vec<Dependency>,
+    pub depends_on: Box<[Dependency]>,
     /// The definition's parameters, overlaid with those of the submission.
     #[n(6)]
     pub parameters: BTreeMap<Text, Text>,
@@ -98,23 +99,23 @@ pub struct Job {
     pub scheduling_priority: Option<u32>,
     /// Present for array parents.
     #[n(15)]
-    pub array: Option<ArrayProperties>,
+    pub array: Option<Box<ArrayProperties>>,
     /// How far it has come; of a parent, how far the array or the nodes as a whole have.
     #[n(16)]
     pub execution: Execution,
     /// `ecsPropertiesOverride` or `eksPropertiesOverride`: the containers that they change.
     #[n(17)]
-    pub task_overrides: Option<Vec<ContainerOverrides>>,
+    pub task_overrides: Option<Box<[ContainerOverrides]>>,
     /// Present for multi-node jobs.
     #[n(18)]
     pub nodes: Option<Box<Nodes>>,
     /// Of the overrides, as JSON, what only the echo shows.
     #[n(20)]
-    pub overrides_document: Option<Document>,
+    pub overrides_document: Option<Box<Document>>,
     /// What each attempt needs beside compute, each resource once; of an array, what each child needs; of nodes, what all need
     /// together.
     #[n(19)]
-    pub consumables: Option<Vec<Consumable>>,
+    pub consumables: Option<Box<[Consumable]>>,
     /// The only one that it runs on; `None` when any will do.
     #[n(21)]
     pub architecture: Option<Architecture>,
@@ -242,7 +243,7 @@ pub struct Execution {
     pub is_terminated: bool,
     /// Attempts that ended, oldest first.
     #[n(7)]
-    pub attempts: Vec<Attempt>,
+    pub attempts: Box<[Attempt]>,
     /// Where the current attempt is; present exactly while STARTING or RUNNING, and for a node also while it waits for the
     /// main node to run. The parent of nodes has none.
     #[n(8)]
@@ -260,7 +261,7 @@ impl Execution {
             stopped_at: None,
             is_cancelled: false,
             is_terminated: false,
-            attempts: Vec::new(),
+            attempts: Box::default(),
             placement: None,
         }
     }
@@ -271,6 +272,13 @@ impl Execution {
     /// Never in practice: attempts are bounded far below `u32::MAX`.
     pub fn attempt_number(&self) -> u32 {
         u32::try_from(self.attempts.len()).expect("attempts are few") + 1
+    }
+
+    /// Adds the attempt that has ended now.
+    pub(crate) fn record(&mut self, ended: Attempt) {
+        let mut attempts = std::mem::take(&mut self.attempts).into_vec();
+        attempts.push(ended);
+        self.attempts = attempts.into();
     }
 
     /// How the newest attempt ended; `None` while another one runs.

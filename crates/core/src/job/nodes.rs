@@ -97,7 +97,8 @@ impl Gang {
         job.nodes.as_ref()?.group(node)?;
         let recorded = self.nodes.get(&node).cloned();
         Some(
-            recorded.unwrap_or_else(|| Arc::new(Execution { attempts: Vec::new(), ..job.execution.clone() })),
+            recorded
+                .unwrap_or_else(|| Arc::new(Execution { attempts: Box::default(), ..job.execution.clone() })),
         )
     }
 
@@ -154,13 +155,13 @@ impl Turn<'_> {
             verdict => verdict,
         };
         self.execution_mut(id, |execution| {
-            execution.attempts.push(ended.clone());
+            execution.record(ended.clone());
             execution.placement = None;
             execution.stopped_at = (transition != Transition::Retry).then_some(stopped_at);
         });
         self.transition(id, transition, reason);
         if is_main {
-            self.job_mut(id.job).execution.attempts.push(ended);
+            self.job_mut(id.job).execution.record(ended);
             self.end_other_nodes(id.job);
         }
         self.gang_may_have_ended(id.job);
@@ -180,7 +181,7 @@ impl Turn<'_> {
                 outcome: Outcome::without_process(None),
                 address: placement.address,
             };
-            self.execution_mut(other, |execution| execution.attempts.push(ended));
+            self.execution_mut(other, |execution| execution.record(ended));
             self.fail(other, FAILED_TO_START.into());
         }
         self.stop_nodes(job, &StopCause::MainNodeEnded);

@@ -45,7 +45,10 @@ impl Turn<'_> {
     /// Nothing new is placed on a machine that cannot be reached, until it is back.
     fn disconnected(&mut self, instance_id: &str) {
         self.state.instances.disconnect(instance_id);
-        self.state.capacity_changed = true; // what only this machine could take fits nowhere now
+        // What only this machine could take fits nowhere now. What an environment could launch for is known without it.
+        let is_machine =
+            self.state.instances.get(instance_id).is_some_and(|room| room.record.managed.is_none());
+        self.state.capacity_changed |= is_machine;
         self.state.schedule_due = true;
     }
 
@@ -64,6 +67,9 @@ impl Turn<'_> {
             managed.phase = Phase::Ready;
             managed.ready_at = Some(self.now);
             self.state.demand_due = true;
+            if let Some(fleet) = self.state.fleets.get_mut(&managed.compute_environment) {
+                fleet.failure = None;
+            }
         }
         let record = Arc::new(instance::Instance { managed, ..instance::Instance::of(&host) });
         let reports: BTreeMap<AttemptId, AttemptReport> =
@@ -241,8 +247,7 @@ impl Turn<'_> {
             return self.node_ended(attempt.job, ended, (transition, reason));
         }
         self.execution_mut(attempt.job, |execution| {
-            execution.attempts.reserve_exact(1); // most have one, and there are millions of them
-            execution.attempts.push(ended);
+            execution.record(ended);
             execution.placement = None;
             if transition == Transition::Retry {
                 execution.started_at = None;

@@ -91,13 +91,15 @@ impl Turn<'_> {
         self.check_dependencies(scope, &submission.depends_on, submission.array_size)?;
 
         let id = self.fresh.uuid();
+        let share_identifier =
+            submission.share_identifier.map(|share| self.state.known_share(&queue.arn, share));
         let job = Arc::new(Job {
             id,
             sequence: self.state.next_sequence,
             name: submission.name,
             queue: queue.arn.clone(),
             definition: definition.arn.clone(),
-            depends_on: submission.depends_on,
+            depends_on: submission.depends_on.into(),
             parameters,
             overrides: workload.only.map(Box::new),
             resources: workload.resources,
@@ -105,14 +107,14 @@ impl Turn<'_> {
             timeout_seconds: submission.timeout_seconds.or(definition.timeout_seconds),
             propagate_tags: submission.propagate_tags.or(definition.propagate_tags),
             tags: submission.tags,
-            share_identifier: submission.share_identifier,
+            share_identifier,
             scheduling_priority: submission.scheduling_priority.or(definition.scheduling_priority),
-            array: submission.array_size.map(|size| ArrayProperties { size, fate: None }),
+            array: submission.array_size.map(|size| Box::new(ArrayProperties { size, fate: None })),
             execution: Execution::new(self.now),
-            task_overrides: workload.task,
+            task_overrides: workload.task.map(Into::into),
             nodes: workload.nodes.map(Box::new),
-            overrides_document: submission.overrides_document,
-            consumables,
+            overrides_document: submission.overrides_document.map(Box::new),
+            consumables: consumables.map(Into::into),
             architecture: definition.architecture,
         });
         self.state.next_sequence += 1;

@@ -190,9 +190,13 @@ impl Turn<'_> {
     pub(crate) fn settle_compute_environment(&mut self, arn: &Arn) {
         let Some(ce) = self.state.compute_environments.get(arn) else { return };
         match ce.status {
-            Status::Updating | Status::Deleting if self.is_being_replaced(ce) => {}
+            Status::Updating | Status::Deleting if self.state.is_being_replaced(ce) => {}
             Status::Creating | Status::Updating => {
+                let desired = ce.scaling.as_ref().map_or(0, |scaling| scaling.desired_vcpus.into());
                 self.put_compute_environment(ComputeEnvironment { status: Status::Valid, ..(**ce).clone() });
+                if let Some(fleet) = self.state.fleets.get_mut(arn) {
+                    fleet.desired_vcpus = desired;
+                }
             }
             // Attempts that still run there keep it until they end; their end settles it again.
             Status::Deleting if self.state.in_use.get(arn).is_none_or(|used| used.milli_vcpus == 0) => {

@@ -249,6 +249,7 @@ impl Turn<'_> {
         let arn = resource.arn.clone();
         self.touch(Key::ConsumableResource(arn.clone()));
         self.state.consumable_resources.insert(arn, Arc::new(resource));
+        self.state.demand_due = true;
         self.state.schedule_due = true;
     }
 }

@@ -62,9 +62,31 @@ pub struct JobQueue {
     /// ARN of the service environment of a queue of service jobs; such a queue has no compute environments.
     #[n(11)]
     pub service_environment: Option<Arn>,
+    /// How long the job at its head may be stuck; `None` for as long as it takes.
+    #[n(12)]
+    pub time_limits: Option<Vec<TimeLimit>>,
+}
+
+/// After how long the RUNNABLE job at the head of a queue is given up.
+///
+/// Source: AWS Batch API reference, JobStateTimeLimitAction.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct TimeLimit {
+    /// Code of the reason for which it is stuck, such as `MISCONFIGURATION:JOB_RESOURCE_REQUIREMENT`.
+    #[n(0)]
+    pub reason: Text,
+    /// Seconds for which it has been stuck for that reason, 600..=86400.
+    #[n(1)]
+    pub max_seconds: u32,
 }
 
 impl JobQueue {
+    /// For how many seconds a job may be stuck at the head for the reason with this code; `None` for as long as it takes.
+    pub fn time_limit(&self, code: &str) -> Option<u32> {
+        let limit = self.time_limits.iter().flatten().find(|limit| limit.reason.as_str() == code);
+        limit.map(|limit| limit.max_seconds)
+    }
+
     /// The name without the ARN.
     pub fn name(&self) -> &str {
         name_of(&self.arn)
@@ -86,6 +108,8 @@ pub struct Specification {
     pub scheduling_policy: Option<Arn>,
     /// Full ARN, instead of compute environments.
     pub service_environment: Option<Arn>,
+    /// At most one for each reason.
+    pub time_limits: Option<Vec<TimeLimit>>,
     /// The rest.
     pub document: Document,
 }
@@ -104,6 +128,7 @@ impl Turn<'_> {
             environments,
             scheduling_policy,
             service_environment,
+            time_limits,
             document,
         } = given;
         if self.state.job_queues.contains_key(&arn) {
@@ -128,6 +153,7 @@ impl Turn<'_> {
             created_at: self.now,
             scheduling_policy,
             service_environment,
+            time_limits,
         });
         self.settle_soon(&arn);
         Ok(())
@@ -146,6 +172,7 @@ impl Turn<'_> {
             environments,
             scheduling_policy,
             service_environment,
+            time_limits,
             document,
         } = given;
         let queue = self.existing_job_queue(&arn)?;
@@ -173,6 +200,7 @@ impl Turn<'_> {
             environments,
             scheduling_policy,
             service_environment,
+            time_limits,
             document,
             status,
             version,
@@ -266,6 +294,7 @@ impl Turn<'_> {
         self.state.job_queues.insert(arn.clone(), Arc::new(queue));
         self.state.weigh_shares(&arn);
         self.state.capacity_changed = true;
+        self.state.demand_due = true;
         self.state.schedule_due = true;
     }
 }

@@ -5,12 +5,14 @@
 //! | what instance types are there | [`instance_type`], `catalogue` |
 //! | which ones may an environment launch, in which order | [`select`], [`spot`] |
 //! | how many of which for all that waits | [`plan`] |
+//! | what waits that no instance has room for | `demand` |
 //! | which idle ones go, and when | [`surplus`] |
 //! | the fleet of an environment: launching, replacing, terminating, and what becomes of it | `fleet` |
 //! | what provisioners report | `observe` |
 
 #[rustfmt::skip]
 mod catalogue;
+mod demand;
 pub(crate) mod fleet;
 pub mod instance_type;
 mod observe;
@@ -43,7 +45,8 @@ pub struct Scaling {
     /// `minvCpus`.
     #[n(3)]
     pub min_vcpus: u32,
-    /// `desiredvCpus`, as last asked for by a caller.
+    /// `desiredvCpus`, as asked for with the latest change; `minvCpus` when that did not ask for any. So many vCPUs are
+    /// launched once, whatever waits.
     #[n(4)]
     pub desired_vcpus: u32,
     /// `bidPercentage` of the on-demand price, 1..=100 and more; `None` is 100.

@@ -2,6 +2,8 @@
 //!
 //! An instance that is ready reports itself by connecting, as every machine does ([`crate::job::observe`]).
 
+use std::collections::BTreeSet;
+
 use crate::attempt::Observation;
 use crate::id::AttemptId;
 use crate::instance::{InstanceRequest, LaunchFailure, Managed, Phase, Provision};
@@ -51,6 +53,8 @@ impl Turn<'_> {
         if self.managed(id).is_some_and(|managed| managed.phase != Phase::Terminating) {
             let until = self.now.plus_seconds(NOTICE_SECONDS);
             self.set_phase(id, Phase::Draining(Some(until)));
+            self.state.demand_due = true;
+            self.state.schedule_due = true;
         }
     }
 
@@ -59,7 +63,11 @@ impl Turn<'_> {
         let attempts: Vec<AttemptId> =
             self.state.instances.get(id).into_iter().flat_map(|room| room.attempts.iter().copied()).collect();
         for attempt in attempts {
-            self.host_lost(attempt, id);
+            if self.is_of_service_job(attempt) {
+                self.reconcile_service_job(attempt, None, true);
+            } else {
+                self.host_lost(attempt, id);
+            }
         }
         self.forget_instance(id);
         self.state.scale_due.insert(managed.compute_environment);
@@ -69,6 +77,7 @@ impl Turn<'_> {
 
     /// What the provisioner has is compared with what it should have; what it does not know of was lost on the way, or is gone.
     fn compare_instances(&mut self, ids: &[Text]) {
+        let ids: BTreeSet<&Text> = ids.iter().collect();
         let known: Vec<Text> =
             self.state.instances.values().map(|room| room.record.instance_id.clone()).collect();
         for id in known {
@@ -90,7 +99,7 @@ impl Turn<'_> {
             }
         }
         for id in ids {
-            if self.state.instances.get(id).is_none() {
+            if self.managed(id).is_none() {
                 self.provision(Provision::Terminate(id.clone()));
             }
         }

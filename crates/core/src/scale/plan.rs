@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 use super::instance_type::InstanceType;
 use super::select::{Candidate, Need, Offer};
+use crate::instance::Architecture;
 use crate::quantity::Resources;
 
 /// Work of one shape that waits.
@@ -27,9 +28,20 @@ pub struct Demand {
 impl Demand {
     /// vCPUs for whatever may come: what `minvCpus` and `desiredvCpus` ask for beyond the work that waits.
     pub fn of_vcpus(count: u64) -> Demand {
-        let resources = Resources { milli_vcpus: 1000, memory_mib: 0, gpus: 0 };
+        let resources = Resources { milli_vcpus: 1000, memory_mib: 1, gpus: 0 };
         Demand { need: Need { resources, architecture: None, multi_node: false }, count }
     }
+}
+
+/// Instances that are alike, and have the same room for work: they are there, or are being launched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Coming {
+    /// Of each.
+    pub free: Resources,
+    /// `None` where it is not known: they take work for any.
+    pub architecture: Option<Architecture>,
+    /// How many.
+    pub count: u64,
 }
 
 /// Instances to launch.
@@ -45,21 +57,16 @@ pub struct Launch {
 
 /// Decides what to launch, in the order of the types' names.
 ///
-/// `demand` is in the order in which it should be served. `coming` is the free capacity of instances that are being launched,
-/// with how many are alike. `room_vcpus` is what `maxvCpus` leaves. Where the room is too small for all, the first demands
-/// get it, and nothing is launched for those behind one that must wait for room: they would take what it waits for.
-pub fn plan(offer: &Offer, demand: &[Demand], coming: &[(Resources, u64)], room_vcpus: u64) -> Vec<Launch> {
-    let coming = coming.iter().map(|&(free, count)| Group { free, count, of: None });
-    let mut coming: Vec<Group> = coming.filter(|group| group.count > 0).collect();
+/// `demand` is what no instance has room for that is there or is being launched ([`left_over`]), in the order in which it should
+/// be served. `room_vcpus` is what `maxvCpus` leaves. Where the room is too small for all, the first demands get it, and nothing
+/// is launched for those behind one that must wait for room: they would take what it waits for.
+pub fn plan(offer: &Offer, demand: &[Demand], room_vcpus: u64) -> Vec<Launch> {
     let mut wanted = Vec::new();
-    for Demand { need, count } in demand.iter().filter(|demand| offer.suits(&demand.need)) {
-        let count = fill(&mut coming, 0, &need.resources, *count);
-        let mut choices = offer.candidates(need);
+    for &Demand { need, count } in demand.iter().filter(|demand| demand.count > 0) {
+        let mut choices = offer.candidates(&need);
         let Some(tier) = choices.first().map(|best| best.tier) else { continue };
         choices.retain(|one| one.tier == tier);
-        if count > 0 {
-            wanted.push(Wanted { shape: need.resources, count, choices });
-        }
+        wanted.push(Wanted { shape: need.resources, architecture: need.architecture, count, choices });
     }
     let all = pack(&largest_first(&wanted), u64::MAX, false);
     if vcpus(&all) <= room_vcpus {
@@ -69,19 +76,27 @@ pub fn plan(offer: &Offer, demand: &[Demand], coming: &[(Resources, u64)], room_
     launches(&pack(&in_order, room_vcpus, offer.may_overshoot()))
 }
 
-/// What is left of `demand` when instances with so much room, of each so many, have taken what they can, in order.
-pub fn left_over(demand: &[Demand], room: &[(Resources, u64)]) -> Vec<Demand> {
-    let mut groups: Vec<Group> = room.iter().map(|&(free, count)| Group { free, count, of: None }).collect();
+/// What is left of `demand` when the instances in `room` have taken what they can, in order; `room` is what is left of that.
+/// Single instances stay where they are in `room`; groups that were filled in part go to its end.
+pub fn left_over(demand: &[Demand], room: &mut Vec<Coming>) -> Vec<Demand> {
+    let group =
+        |one: &Coming| Group { free: one.free, architecture: one.architecture, count: one.count, of: None };
+    let mut groups: Vec<Group> = room.iter().map(group).collect();
     let left = demand.iter().map(|&Demand { need, count }| {
-        let count = fill(&mut groups, 0, &need.resources, count);
+        let count = fill(&mut groups, 0, &need.resources, need.architecture, count);
         Demand { need, count }
     });
-    left.filter(|demand| demand.count > 0).collect()
+    let left = left.filter(|demand| demand.count > 0).collect();
+    let rest = groups.into_iter();
+    *room =
+        rest.map(|Group { free, architecture, count, .. }| Coming { free, architecture, count }).collect();
+    left
 }
 
 /// Work that needs new instances.
 struct Wanted<'a> {
     shape: Resources,
+    architecture: Option<Architecture>,
     count: u64,
     /// Types that are equal to the strategy; never empty.
     choices: Vec<&'a Candidate>,
@@ -91,6 +106,7 @@ struct Wanted<'a> {
 #[derive(Clone, Copy)]
 struct Group<'a> {
     free: Resources,
+    architecture: Option<Architecture>,
     count: u64,
     /// What they are, and what else they could be; `None` for those that come anyway.
     of: Option<(&'a Candidate, &'a [&'a Candidate])>,
@@ -109,7 +125,7 @@ fn pack<'a>(wanted: &[&'a Wanted<'a>], mut room: u64, may_overshoot: bool) -> Ve
     let mut behind = Behind::new(wanted);
     'wanted: for one in wanted {
         behind.pass(one);
-        let mut left = fill(&mut groups, 0, &one.shape, one.count);
+        let mut left = fill(&mut groups, 0, &one.shape, one.architecture, one.count);
         while left > 0 {
             let units = left.saturating_add(behind.units_of(&one.shape));
             let best = cheapest(&one.choices, &one.shape, units, room);
@@ -121,8 +137,10 @@ fn pack<'a>(wanted: &[&'a Wanted<'a>], mut room: u64, may_overshoot: bool) -> Ve
             let count = (left / fits(&chosen.capacity, &one.shape)).clamp(1, (room / each).max(1));
             room = room.saturating_sub(each.saturating_mul(count));
             let first = groups.len();
-            groups.push(Group { free: chosen.capacity, count, of: Some((chosen, &one.choices)) });
-            left = fill(&mut groups, first, &one.shape, left);
+            let architecture = Some(chosen.instance_type.architecture);
+            let of = Some((chosen, one.choices.as_slice()));
+            groups.push(Group { free: chosen.capacity, architecture, count, of });
+            left = fill(&mut groups, first, &one.shape, one.architecture, left);
         }
     }
     for group in &mut groups {
@@ -133,10 +151,17 @@ fn pack<'a>(wanted: &[&'a Wanted<'a>], mut room: u64, may_overshoot: bool) -> Ve
 
 /// Puts `count` units of `shape` on the groups from index `first` on, each as full as it gets before the next; returns how many
 /// units found no place.
-fn fill(groups: &mut Vec<Group>, first: usize, shape: &Resources, mut count: u64) -> u64 {
+fn fill(
+    groups: &mut Vec<Group>,
+    first: usize,
+    shape: &Resources,
+    architecture: Option<Architecture>,
+    mut count: u64,
+) -> u64 {
     for index in first..groups.len() {
         let group = groups[index];
-        let per_instance = fits(&group.free, shape);
+        let suits = architecture.zip(group.architecture).is_none_or(|(wanted, has)| wanted == has);
+        let per_instance = if suits { fits(&group.free, shape) } else { 0 };
         if count == 0 || per_instance == 0 {
             continue;
         }
@@ -178,7 +203,8 @@ fn cheapest<'a>(
 fn shrink(group: &mut Group) {
     let Some((chosen, choices)) = group.of else { return };
     let used = chosen.capacity.saturating_sub(&group.free);
-    let enough = choices.iter().filter(|one| one.capacity.covers(&used));
+    let is_like = |one: &&&Candidate| one.instance_type.architecture == chosen.instance_type.architecture;
+    let enough = choices.iter().filter(is_like).filter(|one| one.capacity.covers(&used));
     if let Some(best) = enough.min_by_key(|one| (one.price, one.instance_type.vcpus)) {
         *group = Group { free: best.capacity.saturating_sub(&used), of: Some((best, choices)), ..*group };
     }

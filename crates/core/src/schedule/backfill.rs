@@ -3,13 +3,17 @@
 //! The first job of a queue that does not fit now claims room: on the instance that will have it first, from the time when
 //! enough of the attempts there have reached the end of their timeouts. Jobs behind it may start elsewhere, or there if they
 //! end before that time, or in what it leaves. Without timeouts that time is not known; then jobs behind it start only where
-//! it could never run. A claim is computed when somebody could profit from passing, and kept until its job starts.
+//! it could never run. A claim is computed anew in each pass in which somebody could profit from passing.
 //!
 //! A claim costs O(instances looked at · attempts on each); at most [`LOOKED_AT_MAX`] instances are looked at. For a job
 //! that waits for its environment's `maxvCpus`, or a multi-node job, it costs O(attempts · log).
 
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
+use crate::id::Member;
+use crate::instance::Architecture;
 use crate::quantity::Resources;
 use crate::schedule::room::{Room, Slot};
 use crate::schedule::shape::Shape;
@@ -17,7 +21,7 @@ use crate::state::State;
 use crate::time::Timestamp;
 
 /// More instances than this are not looked at for the earliest room: any will do that is known.
-const LOOKED_AT_MAX: usize = 256;
+const LOOKED_AT_MAX: usize = 64;
 
 /// The room that a job waits for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,13 +32,21 @@ pub(crate) struct Claim {
     pools: Vec<usize>,
     /// The largest part of it.
     part: Resources,
+    architecture: Option<Architecture>,
     /// When it can start at the latest; `None` when that is not known.
     pub(crate) at: Option<Timestamp>,
     /// The instance that it will run on, and what it leaves there then; `None` when it may be any.
-    pub(crate) on: Option<(Slot, Resources)>,
+    on: Option<(Slot, Resources)>,
+    /// There is no instance that it could not run on.
+    is_everywhere: bool,
 }
 
 impl Claim {
+    /// Nobody can go past: it may run anywhere, and nobody knows when.
+    pub(crate) fn is_of_everything(&self) -> bool {
+        self.is_everywhere && self.at.is_none()
+    }
+
     /// Whether an attempt of `shape` may start on an instance at `now`.
     pub(crate) fn allows(
         &self,
@@ -44,29 +56,34 @@ impl Claim {
         need: &Resources,
         now: Timestamp,
     ) -> bool {
-        let ends_before =
-            self.at.zip(shape.seconds).is_some_and(|(at, seconds)| now.plus_seconds(seconds) <= at);
-        ends_before
+        self.ends_before(shape, now)
             || match &self.on {
                 Some((claimed, left)) => slot != *claimed || left.covers(need),
                 None => {
                     let is_elsewhere = !self.pools.iter().any(|&pool| state.instances.is_in(slot, pool));
-                    let room = state.instances.at(slot);
-                    is_elsewhere || room.is_none_or(|room| !room.record.capacity.covers(&self.part))
+                    is_elsewhere || state.instances.at(slot).is_none_or(|room| !self.could_run_on(room))
                 }
             }
     }
 
-    /// An attempt of `shape` has started there, which is still there when the job that waits begins.
+    /// An attempt of `shape` has started there, which may still be there when the job that waits begins.
     pub(crate) fn started(&mut self, shape: &Shape, slot: Slot, need: &Resources, now: Timestamp) {
-        let ends_before =
-            self.at.zip(shape.seconds).is_some_and(|(at, seconds)| now.plus_seconds(seconds) <= at);
+        let ends_before = self.ends_before(shape, now);
         if let Some((claimed, left)) = &mut self.on
             && slot == *claimed
             && !ends_before
         {
             *left = left.saturating_sub(need);
         }
+    }
+
+    fn ends_before(&self, shape: &Shape, now: Timestamp) -> bool {
+        self.at.zip(shape.seconds).is_some_and(|(at, seconds)| now.plus_seconds(seconds) <= at)
+    }
+
+    fn could_run_on(&self, room: &Room) -> bool {
+        room.record.capacity.covers(&self.part)
+            && self.architecture.is_none_or(|wanted| room.record.architecture.is_none_or(|has| has == wanted))
     }
 }
 
@@ -80,31 +97,48 @@ pub(crate) struct Ceiling {
 }
 
 impl State {
-    /// The claim of the first job that has to wait, in environments that could take it.
-    pub(crate) fn claim(&self, job: Uuid, shape: &Shape, environments: &[Ceiling], now: Timestamp) -> Claim {
-        let part = shape.parts().map(|(part, _)| part).max().unwrap_or(shape.need);
-        let pools: Vec<usize> = environments.iter().map(|environment| environment.pool).collect();
-        let claim = |at, on| Claim { job, pools: pools.clone(), part, at, on };
+    /// The claim of the first job that has to wait, in `environments` that could take it, where others may use the pools
+    /// `all`.
+    pub(crate) fn claim(
+        &self,
+        job: Uuid,
+        shape: &Shape,
+        environments: &[Ceiling],
+        all: &BTreeSet<usize>,
+        now: Timestamp,
+    ) -> Claim {
+        let mut claim = Claim {
+            job,
+            pools: environments.iter().map(|environment| environment.pool).collect(),
+            part: shape.parts().map(|(part, _)| part).max().unwrap_or(shape.need),
+            architecture: shape.architecture,
+            at: None,
+            on: None,
+            is_everywhere: false,
+        };
         let at_ceiling = |e: &Ceiling| {
             e.max < self.instances.total(e.pool).milli_vcpus
                 && e.used.saturating_add(shape.need.milli_vcpus) > e.max
         };
         if !shape.nodes.is_empty() || environments.iter().any(at_ceiling) {
-            return claim(self.all_at_once(shape, environments, now), None);
+            claim.at = self.all_at_once(shape, environments, now);
+        } else {
+            let rooms = claim.pools.iter().flat_map(|&pool| self.instances.open_in(pool));
+            let possible = rooms.filter(|(_, room)| claim.could_run_on(room)).take(LOOKED_AT_MAX);
+            let earliest = possible.filter_map(|(slot, room)| {
+                let (at, free) = self.room_at(room, &claim.part, now)?;
+                Some((at, slot, free))
+            });
+            if let Some((at, slot, free)) = earliest.min_by_key(|&(at, slot, ..)| (at, slot)) {
+                claim.at = Some(at);
+                claim.on = Some((slot, free.saturating_sub(&claim.part)));
+            }
         }
-        let rooms = self.instances.values().filter_map(|room| {
-            let slot = self.instances.slot(&room.record.instance_id)?;
-            let is_there = pools.iter().any(|&pool| self.instances.is_in(slot, pool));
-            (room.is_open() && is_there && room.record.capacity.covers(&part)).then_some((slot, room))
-        });
-        let earliest = rooms.take(LOOKED_AT_MAX).filter_map(|(slot, room)| {
-            let (at, free) = self.room_at(room, &part, now)?;
-            Some((at, slot, free))
-        });
-        match earliest.min_by_key(|&(at, slot, _)| (at, slot)) {
-            Some((at, slot, free)) => claim(Some(at), Some((slot, free.saturating_sub(&part)))),
-            None => claim(None, None),
-        }
+        let mut others =
+            all.iter().flat_map(|&pool| self.instances.open_in(pool).map(move |room| (pool, room)));
+        claim.is_everywhere = claim.at.is_none()
+            && others.all(|(pool, (_, room))| claim.pools.contains(&pool) && claim.could_run_on(room));
+        claim
     }
 
     /// When an instance has room for `need` at the latest, and how much then.
@@ -126,12 +160,9 @@ impl State {
         let starts = environments.iter().filter_map(|environment| {
             let mut ends = Vec::new();
             let mut free = Resources::default();
-            for room in self.instances.values().filter(|room| room.is_open()) {
-                let slot = self.instances.slot(&room.record.instance_id)?;
-                if self.instances.is_in(slot, environment.pool) {
-                    free.reserve(&room.record.capacity.saturating_sub(&room.used));
-                    ends.extend(self.ends(room, now));
-                }
+            for (_, room) in self.instances.open_in(environment.pool) {
+                free.reserve(&room.record.capacity.saturating_sub(&room.used));
+                ends.extend(self.ends(room, now));
             }
             ends.sort_unstable_by_key(|&(end, _)| end);
             let mut left = environment.max.saturating_sub(environment.used);
@@ -150,12 +181,13 @@ impl State {
     /// When the attempts on an instance end at the latest, and what each has; those without a timeout are not among them.
     fn ends(&self, room: &Room, now: Timestamp) -> Vec<(Timestamp, Resources)> {
         let ends = room.attempts.iter().filter_map(|attempt| {
-            let (job, execution) = self.find(attempt.job)?;
+            let job = self.jobs.get(&attempt.job.job)?;
             let seconds = job.timeout_seconds?; // nodes end with their main node, which has the same
-            Some((
-                execution.started_at.unwrap_or(now).plus_seconds(seconds),
-                job.resources_of(attempt.job.member),
-            ))
+            let started_at = match attempt.job.member {
+                Member::Whole => job.execution.started_at,
+                Member::Index(_) | Member::Node(_) => self.find(attempt.job)?.1.started_at,
+            };
+            Some((started_at.unwrap_or(now).plus_seconds(seconds), job.resources_of(attempt.job.member)))
         });
         let mut ends: Vec<(Timestamp, Resources)> = ends.collect();
         ends.sort_unstable_by_key(|&(end, _)| end);

@@ -35,6 +35,10 @@ pub struct Backlog {
     pub(crate) fresh: BTreeSet<ShapeId>,
     /// Shapes that nothing the queue has could ever take, and why; until the environments or machines change.
     pub(crate) never: BTreeMap<ShapeId, &'static str>,
+    /// Shapes of which it is not known yet whether they are among those.
+    pub(crate) unjudged: BTreeSet<ShapeId>,
+    /// Shapes that would find room if it were not claimed: looked at again by the next pass.
+    pub(crate) denied: BTreeSet<ShapeId>,
     /// Something was held back at the last pass that had room: every shape is looked at by the next.
     pub(crate) held_back: bool,
     /// The room that the first job has to wait for, when others went past it.
@@ -113,6 +117,8 @@ impl Backlog {
             if *jobs == 0 {
                 self.shapes.remove(&shape);
                 self.fresh.remove(&shape);
+                self.unjudged.remove(&shape);
+                self.denied.remove(&shape);
                 self.never.remove(&shape);
             }
         }
@@ -136,7 +142,7 @@ impl Backlog {
             let shape = *shape;
             self.lanes().flat_map(move |(_, lane)| lane.jobs_of(shape))
         };
-        self.never.keys().flat_map(of).map(|waiting| waiting.job)
+        self.never.keys().flat_map(of)
     }
 
     /// The shapes that wait, those first whose first job goes first.
@@ -183,6 +189,12 @@ impl State {
         let lane = backlog.enter(&name, || Lane::new(name.clone(), weight, Past::new(decay, now)));
         backlog.lane_mut(lane).live += 1;
         backlog.live += 1;
+    }
+
+    /// The share identifier as earlier jobs have it, if there were any: all share one text.
+    pub(crate) fn known_share(&self, queue: &Arn, share: Text) -> Text {
+        let known = self.backlogs.get(queue).and_then(|backlog| backlog.shares().get_key_value(&share));
+        known.map_or(share, |(known, _)| known.clone())
     }
 
     /// A job has ended. The last one of a share ends the share, once what it had is forgotten.
@@ -259,7 +271,7 @@ impl State {
                 self.demand_due = true;
                 backlog.fresh.insert(shape);
                 if is_new {
-                    backlog.never.remove(&shape);
+                    backlog.unjudged.insert(shape);
                 }
                 if job.sequence < backlog.newest || job.share_identifier.is_some() {
                     backlog.moved_at = now;
@@ -293,7 +305,9 @@ impl State {
 
     /// The reverse of [`State::occupy`].
     pub(crate) fn vacate(&mut self, job: &Job, member: Member) {
-        self.release_consumables(job.held_consumables(member));
+        let held = job.held_consumables(member);
+        self.demand_due |= !held.is_empty(); // others may be waiting for it
+        self.release_consumables(held);
         let milli_vcpus = job.resources_of(member).milli_vcpus;
         self.change_running(job, |running| running - milli_vcpus);
     }
@@ -328,7 +342,16 @@ impl State {
             if forgotten > now {
                 let number = backlog.enter(name, || Lane::new(name.clone(), weight, past));
                 backlog.lane_mut(number).past.recall(milli_vcpus, from, to);
-                self.timers.insert((forgotten, Timer::ShareDecay(job.queue.clone(), name.clone())));
+            }
+        }
+    }
+
+    /// After recovery: shares that have no live jobs are forgotten in time.
+    pub(crate) fn await_share_decay(&mut self) {
+        for (queue, backlog) in &self.backlogs {
+            for (_, lane) in backlog.lanes().filter(|(_, lane)| lane.live == 0 && !lane.name.is_empty()) {
+                let at = self.latest.plus_millis(lane.past.window());
+                self.timers.insert((at, Timer::ShareDecay(queue.clone(), lane.name.clone())));
             }
         }
     }
@@ -400,7 +423,7 @@ impl State {
     }
 
     /// A job itself, or the first RUNNABLE children of an array.
-    fn runnable_members(&self, job: Uuid, limit: usize) -> Vec<JobId> {
+    pub(crate) fn runnable_members(&self, job: Uuid, limit: usize) -> Vec<JobId> {
         match self.arrays.get(&job) {
             None => vec![JobId::whole(job)],
             Some(array) => array.runnable().take(limit).map(|index| JobId::child(job, index)).collect(),

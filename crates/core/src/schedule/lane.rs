@@ -1,10 +1,11 @@
 //! The jobs of one share that have something RUNNABLE, by shape and in the order in which they go; a FIFO queue has one lane.
 //!
-//! Within a lane jobs go by priority, then by submission. Adding and taking a job costs O(log jobs of its shape + log shapes).
+//! Within a lane jobs go by priority, then by submission. Adding and taking a job costs O(log jobs of the lane): all of them
+//! are in one map, because a map for each shape would cost much more memory where many shares have few jobs of a shape.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, btree_map};
-use std::ops::Bound;
+use std::ops::{Bound, RangeInclusive};
 
 use uuid::Uuid;
 
@@ -39,12 +40,24 @@ pub(crate) struct Waiting {
     pub(crate) count: u32,
 }
 
+/// The places of all jobs of a shape.
+fn all_of(shape: ShapeId) -> RangeInclusive<Key> {
+    key(shape, Rank::MIN)..=key(shape, Rank::MAX)
+}
+
+/// A shape and a rank in big-endian bytes, which are in the order of their numbers and need no padding.
+type Key = (ShapeId, [u8; 8]);
+
+fn key(shape: ShapeId, rank: Rank) -> Key {
+    (shape, rank.to_be_bytes())
+}
+
 /// The jobs of one share, or of a whole FIFO queue.
 #[derive(Clone, Debug)]
 pub(crate) struct Lane {
     /// `shareIdentifier`; empty in a FIFO queue.
     pub(crate) name: Text,
-    waiting: BTreeMap<ShapeId, BTreeMap<Rank, Waiting>>,
+    waiting: BTreeMap<Key, Waiting>,
     /// The first job of each shape.
     heads: BTreeSet<(Rank, ShapeId)>,
     /// Thousandths of a vCPU that its attempts have.
@@ -69,13 +82,13 @@ impl Lane {
 
     /// Sets how much of a job is RUNNABLE; returns how much was.
     pub(crate) fn set(&mut self, shape: ShapeId, rank: Rank, job: Uuid, count: u32) -> u32 {
-        let jobs = self.waiting.entry(shape).or_default();
-        let old_head = jobs.first_key_value().map(|(&rank, _)| rank);
-        let before = if count == 0 { jobs.remove(&rank) } else { jobs.insert(rank, Waiting { job, count }) };
-        let head = jobs.first_key_value().map(|(&rank, _)| rank);
-        if jobs.is_empty() {
-            self.waiting.remove(&shape);
-        }
+        let old_head = self.head(shape);
+        let key = key(shape, rank);
+        let before = match count {
+            0 => self.waiting.remove(&key),
+            _ => self.waiting.insert(key, Waiting { job, count }),
+        };
+        let head = self.head(shape);
         if head != old_head {
             self.heads.extend(head.map(|rank| (rank, shape)));
             old_head.map(|rank| self.heads.remove(&(rank, shape)));
@@ -85,31 +98,38 @@ impl Lane {
 
     /// How much of a job is RUNNABLE.
     pub(crate) fn count(&self, shape: ShapeId, rank: Rank) -> u32 {
-        let jobs = self.waiting.get(&shape);
-        jobs.and_then(|jobs| jobs.get(&rank)).map_or(0, |waiting| waiting.count)
+        self.waiting.get(&key(shape, rank)).map_or(0, |waiting| waiting.count)
     }
 
     /// Takes one job or child of the first job of a shape; says whether that was the last of the job.
     pub(crate) fn take(&mut self, shape: ShapeId) -> Option<(Uuid, bool)> {
-        let mut first = self.waiting.get_mut(&shape)?.first_entry()?;
-        let Waiting { job, count } = *first.get();
+        let (&(_, rank), first) = self.waiting.range_mut(all_of(shape)).next()?;
+        let Waiting { job, count } = *first;
         if count > 1 {
-            first.get_mut().count -= 1;
+            first.count -= 1;
             return Some((job, false));
         }
-        let rank = *first.key();
-        self.set(shape, rank, job, 0);
+        self.waiting.remove(&(shape, rank));
+        self.heads.remove(&(Rank::from_be_bytes(rank), shape));
+        self.heads.extend(self.head(shape).map(|rank| (rank, shape)));
         Some((job, true))
     }
 
     /// The first job of a shape.
     pub(crate) fn first_of(&self, shape: ShapeId) -> Option<(Rank, Waiting)> {
-        self.waiting.get(&shape)?.first_key_value().map(|(&rank, &waiting)| (rank, waiting))
+        self.waiting
+            .range(all_of(shape))
+            .next()
+            .map(|(&(_, rank), &waiting)| (Rank::from_be_bytes(rank), waiting))
+    }
+
+    fn head(&self, shape: ShapeId) -> Option<Rank> {
+        self.first_of(shape).map(|(rank, _)| rank)
     }
 
     /// The jobs of a shape, in order.
-    pub(crate) fn jobs_of(&self, shape: ShapeId) -> impl Iterator<Item = Waiting> {
-        self.waiting.get(&shape).into_iter().flat_map(|jobs| jobs.values().copied())
+    pub(crate) fn jobs_of(&self, shape: ShapeId) -> impl Iterator<Item = Uuid> {
+        self.waiting.range(all_of(shape)).map(|(_, waiting)| waiting.job)
     }
 
     /// The first jobs of each shape, in order.
@@ -134,21 +154,26 @@ impl Lane {
     /// All jobs, in order. Costs O(log shapes) a job.
     pub(crate) fn jobs(&self) -> Jobs<'_> {
         let mut next = BinaryHeap::new();
-        let mut shapes: Vec<btree_map::Iter<'_, Rank, Waiting>> =
-            self.waiting.values().map(BTreeMap::iter).collect();
+        let mut shapes: Vec<btree_map::Range<'_, Key, Waiting>> =
+            self.heads.iter().map(|&(_, shape)| self.waiting.range(all_of(shape))).collect();
         for (number, jobs) in shapes.iter_mut().enumerate() {
-            next.extend(
-                jobs.next().map(|(&rank, &waiting)| Reverse((rank, number, waiting.job, waiting.count))),
-            );
+            next.extend(jobs.next().map(|job| upcoming(number, job)));
         }
         Jobs { next, shapes }
     }
 }
 
+/// A job of the shape that has this number among those of [`Jobs`].
+type Upcoming = Reverse<(Rank, usize, Uuid, u32)>;
+
+fn upcoming(number: usize, (&(_, rank), waiting): (&Key, &Waiting)) -> Upcoming {
+    Reverse((Rank::from_be_bytes(rank), number, waiting.job, waiting.count))
+}
+
 /// The jobs of a lane, in order.
 pub(crate) struct Jobs<'a> {
-    next: BinaryHeap<Reverse<(Rank, usize, Uuid, u32)>>,
-    shapes: Vec<btree_map::Iter<'a, Rank, Waiting>>,
+    next: BinaryHeap<Upcoming>,
+    shapes: Vec<btree_map::Range<'a, Key, Waiting>>,
 }
 
 impl Iterator for Jobs<'_> {
@@ -157,7 +182,7 @@ impl Iterator for Jobs<'_> {
     fn next(&mut self) -> Option<(Rank, Waiting)> {
         let Reverse((rank, number, job, count)) = self.next.pop()?;
         let after = self.shapes[number].next();
-        self.next.extend(after.map(|(&rank, &waiting)| Reverse((rank, number, waiting.job, waiting.count))));
+        self.next.extend(after.map(|job| upcoming(number, job)));
         Some((rank, Waiting { job, count }))
     }
 }

@@ -9,6 +9,7 @@
 //! | which environments may take it, and whether any ever could | `fit` |
 //! | what each instance has left | `room` |
 //! | who may go past a job that has to wait | `backfill` |
+//! | which job is given up because it was stuck for too long | `time_limit` |
 //! | what the backend is told | `launch` |
 //!
 //! A pass ([`State::assign`]) only gives out room. What it gave becomes attempts here.
@@ -24,6 +25,7 @@ mod pass;
 mod room;
 mod shape;
 mod share;
+mod time_limit;
 
 use std::sync::Arc;
 
@@ -37,8 +39,9 @@ pub use backlog::{Backlog, ShareUsage};
 pub use launch::{DEFAULT_LOG_GROUP, log_group, log_stream, task_arn};
 pub use pass::Assignment;
 pub(crate) use room::Instances;
-pub(crate) use shape::{Shape, ShapeId, Shapes};
+pub(crate) use shape::{Shape, Shapes};
 pub(crate) use share::{check_share, usage};
+pub(crate) use time_limit::Stuck;
 
 impl Turn<'_> {
     /// Places what can be placed.
@@ -46,20 +49,28 @@ impl Turn<'_> {
         if !std::mem::take(&mut self.state.schedule_due) {
             return;
         }
-        if self.state.capacity_changed {
-            self.reconsider_service_jobs();
+        loop {
+            if self.state.capacity_changed {
+                self.reconsider_service_jobs();
+            }
+            while self.assign() {}
+            self.schedule_service_jobs();
+            self.scale();
+            if !self.give_up_stuck_jobs() {
+                break;
+            }
         }
-        // A claim may build on the ends of what has just got its place, so that more can pass than was known.
-        while self.assign() && self.state.backlogs.values().any(|backlog| backlog.claim.is_some()) {}
-        self.schedule_service_jobs();
-        self.scale();
         self.state.schedule_due = false; // placing marks it, but this pass has just looked
     }
 
-    /// Starts what gets room; whether anything did.
+    /// Starts what gets room; whether to look again: a claim may build on the ends of what has just got its place, so that more
+    /// can pass than was known.
     fn assign(&mut self) -> bool {
+        // Whoever was held back may now wait for room: there are more of a consumable resource, or less is reserved.
+        self.state.demand_due |= self.state.backlogs.values().any(|backlog| backlog.held_back);
         let assignments = self.state.assign(self.now);
-        let any = !assignments.is_empty();
+        let again =
+            !assignments.is_empty() && self.state.backlogs.values().any(|backlog| !backlog.denied.is_empty());
         for Assignment { job, compute_environment, instance_ids } in assignments {
             let placements = instance_ids.into_iter().map(|instance_id| Placement {
                 compute_environment: compute_environment.clone(),
@@ -71,7 +82,7 @@ impl Turn<'_> {
             let placements = placements.collect();
             self.put(job, placements);
         }
-        any
+        again
     }
 
     /// The job itself, or the next RUNNABLE child of an array.

@@ -20,9 +20,8 @@ use crate::quantity::Resources;
 use crate::schedule::backfill::{Ceiling, Claim};
 use crate::schedule::backlog::Backlog;
 use crate::schedule::lane::{Rank, sequence};
-use crate::schedule::room::{Room, Slot};
+use crate::schedule::room::Slot;
 use crate::schedule::shape::{Shape, ShapeId};
-use crate::schedule::share;
 use crate::state::State;
 use crate::text::Text;
 use crate::time::Timestamp;
@@ -62,10 +61,33 @@ struct Queue {
     next: BTreeMap<usize, (Rank, ShapeId)>,
     /// Thousandths of a vCPU beyond which a share that has some gets no more.
     cap: u64,
-    /// The first job that had to wait, and its shape.
-    blocked: Option<(Uuid, ShapeId)>,
+    /// The first job of each lane of a shape that is known to find no room: by score and place in the order of submission.
+    closed: BTreeMap<(u128, u64), (usize, Rank, Blocked)>,
+    /// The first job that had to wait.
+    blocked: Option<Blocked>,
+    /// Its claim has been looked at in this pass.
+    has_claim: bool,
     /// Somebody had to wait for another reason than that no instance has room.
     held_back: bool,
+}
+
+/// A job that has to wait, and its shape.
+type Blocked = (Uuid, ShapeId);
+
+/// Where a job got room.
+enum Slots {
+    One(Slot),
+    /// For each node.
+    Nodes(Vec<Slot>),
+}
+
+impl Slots {
+    fn as_slice(&self) -> &[Slot] {
+        match self {
+            Slots::One(slot) => std::slice::from_ref(slot),
+            Slots::Nodes(slots) => slots,
+        }
+    }
 }
 
 /// Why a job did not get room.
@@ -96,7 +118,10 @@ impl State {
             if is_new {
                 backlog.never.clear();
                 backlog.fresh = backlog.shapes.keys().copied().collect();
+                backlog.unjudged.clone_from(&backlog.fresh);
+                backlog.denied.clear();
             }
+            backlog.fresh.append(&mut backlog.denied); // what is claimed may be less by now
             let is_due = backlog.held_back
                 || !backlog.fresh.is_empty()
                 || grown.as_ref().is_none_or(|g| !g.is_empty());
@@ -146,18 +171,15 @@ impl Queue {
         self.lanes.peek().map(|Reverse((_, sequence, _))| *sequence)
     }
 
-    /// Puts a lane in its turn, at its first job from `from` on that is of an open shape; or at one before it, which `waits`
-    /// for room that no instance has, where it would be the first to do so.
-    fn enter(&mut self, number: usize, from: Rank, has: u128, waits: impl Fn(ShapeId) -> bool) {
+    /// Puts a lane in its turn, at its first job from `from` on that is of an open shape.
+    fn enter(&mut self, number: usize, from: Rank, has: u128) {
         let lane = self.backlog.lane(number);
-        let is_first =
-            |shape| self.blocked.is_none() && !self.backlog.never.contains_key(&shape) && waits(shape);
         // Whichever is shorter: the heads of the lane, or the open shapes.
-        let next = if self.blocked.is_some() && self.open.len() * 4 < lane.shapes() {
+        let next = if self.open.len() * 4 < lane.shapes() {
             let heads = self.open.iter().filter_map(|&shape| Some((lane.first_of(shape)?.0, shape)));
             heads.min()
         } else {
-            lane.heads_from(from).find(|&(_, shape)| self.open.contains(&shape) || is_first(shape))
+            lane.heads_from(from).find(|(_, shape)| self.open.contains(shape))
         };
         if let Some((rank, shape)) = next {
             self.next.insert(number, (rank, shape));
@@ -171,10 +193,8 @@ impl Pass<'_> {
         let mut backlog = self.state.backlogs.get_mut(&arn).map(std::mem::take).unwrap_or_default();
         let environments = self.environments_of(&arn);
         let strict = !self.state.settings.backfill;
-        for &shape in &backlog.fresh {
-            if !backlog.never.contains_key(&shape)
-                && let Some(reason) = self.state.never_fits(&arn, self.state.shapes.get(shape))
-            {
+        for shape in std::mem::take(&mut backlog.unjudged) {
+            if let Some(reason) = self.state.never_fits(&arn, self.state.shapes.get(shape)) {
                 backlog.never.insert(shape, reason);
             }
         }
@@ -191,46 +211,76 @@ impl Pass<'_> {
         } else {
             backlog.shapes.keys().copied().filter(|shape| fresh.contains(shape) || has_grown(shape)).collect()
         };
-        let open: BTreeSet<ShapeId> =
-            open.into_iter().filter(|shape| strict || !backlog.never.contains_key(shape)).collect();
-        let cap = self.cap(&arn, &backlog, &environments);
-        if !backlog.shares().contains_key("") {
-            backlog.advance(self.now);
-        }
-        let lanes = backlog.lanes().filter(|(_, lane)| !lane.is_empty() && !open.is_empty());
-        let numbers: Vec<usize> = lanes.map(|(number, _)| number).collect();
+        let open = open.into_iter().filter(|shape| strict || !backlog.never.contains_key(shape)).collect();
+        let cap = self.state.cap(&arn, &backlog);
         let mut queue = Queue {
             arn,
             backlog,
             environments,
             open,
-            lanes: BinaryHeap::with_capacity(numbers.len()),
+            lanes: BinaryHeap::new(),
             next: BTreeMap::new(),
             cap,
+            closed: BTreeMap::new(),
             blocked: None,
+            has_claim: false,
             held_back: false,
         };
+        if queue.open.is_empty() {
+            // Who waits, and for what, is as it was, unless everything was looked at.
+            queue.held_back = queue.backlog.held_back && !all;
+            queue.blocked = queue.backlog.blocked.filter(|_| !all).map(|(job, _)| (job, ShapeId::MAX));
+            return queue;
+        }
+        let is_fair = !queue.backlog.shares().contains_key("");
+        if is_fair {
+            queue.backlog.advance(self.now);
+        }
+        let lanes = queue.backlog.lanes().filter(|(_, lane)| !lane.is_empty());
+        let numbers: Vec<usize> = lanes.map(|(number, _)| number).collect();
         for number in numbers {
-            self.enter(&mut queue, number, 0);
+            let lane = queue.backlog.lane(number);
+            let score = if is_fair { lane.score() } else { 0 };
+            self.notice_closed(&mut queue, number, score);
+            queue.enter(number, 0, score);
         }
         queue
     }
 
+    /// The first job of a lane that would have to wait if it were looked at. Whoever only lacks a consumable resource, or can
+    /// never fit, has no claim to room.
+    fn notice_closed(&self, queue: &mut Queue, number: usize, score: u128) {
+        let (backlog, lane) = (&queue.backlog, queue.backlog.lane(number));
+        let waits = |&(_, shape): &(Rank, ShapeId)| {
+            !queue.open.contains(&shape)
+                && !backlog.never.contains_key(&shape)
+                && !self.lacks_consumables(shape)
+        };
+        let Some((rank, shape)) = lane.heads().find(waits) else { return };
+        let Some((_, waiting)) = lane.first_of(shape) else { return };
+        queue.closed.insert((score, sequence(rank)), (number, rank, (waiting.job, shape)));
+    }
+
     /// Tries the job that goes next; `false` when none is left that may find room.
     fn step(&mut self, queue: &mut Queue) -> bool {
-        let Some(Reverse((_, _, number))) = queue.lanes.pop() else { return false };
+        let Some(Reverse((score, place, number))) = queue.lanes.pop() else { return false };
         let (rank, shape) = queue.next[&number];
+        if !queue.open.contains(&shape) {
+            queue.enter(number, rank, score); // closed since
+            return true;
+        }
+        if queue.blocked.is_none() {
+            // In another lane by its turn; in its own by priority, too.
+            let first = queue.closed.iter().find(|((has, at), (lane, closed, _))| match *lane == number {
+                true => *closed < rank,
+                false => (*has, *at) < (score, place),
+            });
+            queue.blocked = first.map(|(_, (.., blocked))| *blocked);
+        }
         let lane = queue.backlog.lane(number);
         let need = self.state.shapes.get(shape).need;
         if lane.running > 0 && queue.backlog.running.saturating_add(need.milli_vcpus) > queue.cap {
             queue.held_back = true; // what is left is for shares that have nothing yet
-            return true;
-        }
-        if !queue.open.contains(&shape) {
-            if queue.blocked.is_none() && !self.lacks_consumables(shape) {
-                queue.blocked = lane.first_of(shape).map(|(_, waiting)| (waiting.job, shape));
-            }
-            self.enter(queue, number, rank);
             return true;
         }
         let wait = if !self.open_to(queue, shape) {
@@ -241,36 +291,26 @@ impl Pass<'_> {
             self.place(queue, shape)
         };
         match wait {
-            Ok((environment, slots)) => {
-                self.book(queue, number, shape, environment, slots);
-            }
+            Ok((environment, slots)) => self.book(queue, number, shape, environment, &slots),
             Err(wait) => {
                 queue.open.remove(&shape);
-                if matches!(wait, Wait::Consumables) {
-                    queue.held_back = true;
-                }
+                queue.held_back |= matches!(wait, Wait::Consumables);
+                let waiting = queue.backlog.lane(number).first_of(shape);
+                let this = waiting.map(|(_, waiting)| (waiting.job, shape));
                 if !self.state.settings.backfill {
-                    let waiting = queue.backlog.lane(number).first_of(shape);
-                    queue.blocked = waiting.map(|(_, waiting)| (waiting.job, shape));
+                    queue.blocked = this;
                     queue.held_back = true;
                     return false;
                 }
-                // Whoever only lacks a consumable resource has no claim to room.
                 if matches!(wait, Wait::Room) && queue.blocked.is_none() {
-                    let waiting = queue.backlog.lane(number).first_of(shape);
-                    queue.blocked = waiting.map(|(_, waiting)| (waiting.job, shape));
+                    queue.blocked = this;
                 }
             }
         }
-        self.enter(queue, number, rank);
-        true
-    }
-
-    /// Puts a lane in its turn.
-    fn enter(&self, queue: &mut Queue, number: usize, from: Rank) {
         let lane = queue.backlog.lane(number);
         let score = if lane.name.is_empty() { 0 } else { lane.score() };
-        queue.enter(number, from, score, |shape| !self.lacks_consumables(shape));
+        queue.enter(number, rank, score);
+        true
     }
 
     /// In strict order, nothing goes past a job that can never fit.
@@ -289,65 +329,69 @@ impl Pass<'_> {
     }
 
     /// Finds room: for all nodes, or for none.
-    fn place(&mut self, queue: &mut Queue, shape: ShapeId) -> Result<(usize, Vec<Slot>), Wait> {
+    fn place(&mut self, queue: &mut Queue, shape: ShapeId) -> Result<(usize, Slots), Wait> {
         let found = self.search(queue, shape, false);
-        let is_first = queue.blocked.is_none();
-        if is_first || found.is_none() {
+        if queue.blocked.is_none() || found.is_none() {
             return found.ok_or(Wait::Room);
         }
         // There is room, but somebody waits who came before.
-        queue.held_back = true;
         self.claim(queue);
-        self.search(queue, shape, true).ok_or(Wait::Room)
+        let is_in_vain = queue.backlog.claim.as_ref().is_some_and(Claim::is_of_everything);
+        let allowed = if is_in_vain { None } else { self.search(queue, shape, true) };
+        allowed.ok_or_else(|| {
+            queue.backlog.denied.insert(shape);
+            Wait::Room
+        })
     }
 
-    fn search(&mut self, queue: &Queue, shape: ShapeId, respectful: bool) -> Option<(usize, Vec<Slot>)> {
-        let state = &mut *self.state;
+    fn search(&mut self, queue: &mut Queue, shape: ShapeId, respectful: bool) -> Option<(usize, Slots)> {
         let claim = queue.backlog.claim.as_ref().filter(|_| respectful);
         for &number in &queue.environments {
             let environment = &self.environments[number];
-            let shape = state.shapes.get(shape).clone();
+            let state = &*self.state;
+            let shape = state.shapes.get(shape);
             let used = environment.used.milli_vcpus.saturating_add(shape.need.milli_vcpus);
             if !environment.is_open || used > environment.ceiling {
+                // It may fall below its ceiling without any instance getting room for this shape.
+                queue.held_back |= environment.is_open && shape.need.milli_vcpus <= environment.ceiling;
                 continue;
             }
             if shape.nodes.is_empty() {
                 let allowed =
-                    |slot| claim.is_none_or(|claim| claim.allows(state, &shape, slot, &shape.need, self.now));
+                    |slot| claim.is_none_or(|claim| claim.allows(state, shape, slot, &shape.need, self.now));
                 let found = state.instances.find(environment.pool, &shape.need, shape.architecture, allowed);
                 if let Some(slot) = found {
-                    return Some((number, vec![slot]));
+                    return Some((number, Slots::One(slot)));
                 }
-            } else if let Some(slots) = pack(state, &shape, environment.pool, claim, self.now) {
-                return Some((number, slots));
+            } else {
+                let shape = shape.clone();
+                if let Some(slots) = pack(self.state, &shape, environment.pool, claim, self.now) {
+                    return Some((number, Slots::Nodes(slots)));
+                }
             }
         }
         None
     }
 
-    /// The claim of the job that has to wait: the one that it has had, or a new one.
+    /// The claim of the job that has to wait, as it is in this pass: it never moves to a later time, for nobody has started since
+    /// the last one who could delay it.
     fn claim(&self, queue: &mut Queue) {
-        let Some((job, shape)) = queue.blocked else { return };
+        let Some((job, shape)) = queue.blocked.filter(|_| !queue.has_claim) else { return };
+        queue.has_claim = true;
         if self.is_coming(queue, shape) {
             queue.backlog.claim = None;
             return;
         }
-        let known = queue.backlog.claim.as_ref();
-        let holds = known.is_some_and(|claim| {
-            let is_open = |slot| self.state.instances.at(slot).is_some_and(Room::is_open);
-            let is_there = claim.on.as_ref().is_none_or(|(slot, _)| is_open(*slot));
-            claim.job == job && is_there && claim.at.is_none_or(|at| at > self.now)
-        });
-        if holds && known.is_some_and(|claim| claim.at.is_some()) {
-            return;
-        }
         let shape = self.state.shapes.get(shape);
         let environments = queue.environments.iter().map(|&number| &self.environments[number]);
-        let environments = environments.filter(|e| e.is_open && shape.need.milli_vcpus <= e.ceiling);
+        let is_possible = |e: &Environment| e.is_open && shape.need.milli_vcpus <= e.ceiling;
         let ceilings: Vec<Ceiling> = environments
+            .clone()
+            .filter(|e| is_possible(e))
             .map(|e| Ceiling { pool: e.pool, used: e.used.milli_vcpus, max: e.ceiling })
             .collect();
-        queue.backlog.claim = Some(self.state.claim(job, shape, &ceilings, self.now));
+        let pools: BTreeSet<usize> = environments.filter(|e| e.is_open).map(|e| e.pool).collect();
+        queue.backlog.claim = Some(self.state.claim(job, shape, &ceilings, &pools, self.now));
     }
 
     /// Instances are launched for a shape, or will be.
@@ -358,19 +402,15 @@ impl Pass<'_> {
     }
 
     /// Takes the room, and the job out of its lane.
-    fn book(
-        &mut self,
-        queue: &mut Queue,
-        number: usize,
-        shape: ShapeId,
-        environment: usize,
-        slots: Vec<Slot>,
-    ) {
+    fn book(&mut self, queue: &mut Queue, number: usize, shape: ShapeId, environment: usize, slots: &Slots) {
+        let slots = slots.as_slice();
+        let (job, was_last) =
+            queue.backlog.lane_mut(number).take(shape).expect("the shape that goes next has a job");
         let state = &mut *self.state;
         let of = state.shapes.get(shape);
         for (&slot, part) in slots.iter().zip(of.each_part()) {
             state.instances.take(slot, &part);
-            if let Some(claim) = queue.backlog.claim.as_mut().filter(|_| queue.blocked.is_some()) {
+            if let Some(claim) = queue.backlog.claim.as_mut().filter(|_| queue.has_claim) {
                 claim.started(of, slot, &part, self.now);
             }
         }
@@ -392,7 +432,6 @@ impl Pass<'_> {
         if !lane.name.is_empty() {
             lane.running += need.milli_vcpus;
         }
-        let (job, was_last) = lane.take(shape).expect("the shape that goes next has a job");
         backlog.count_units(shape, 1, 0);
         if was_last {
             state.shapes.leave(shape);
@@ -411,15 +450,8 @@ impl Pass<'_> {
             Some((before, since)) if before == job => since,
             _ => self.now,
         };
-        let lanes = queue.backlog.lanes().filter(|(_, lane)| !lane.is_empty());
-        let first = || {
-            let (_, number) = lanes.map(|(number, lane)| (lane.score(), number)).min()?;
-            let lane = queue.backlog.lane(number);
-            let head = lane.heads().find(|(_, shape)| !queue.backlog.never.contains_key(shape));
-            lane.first_of(head?.1).map(|(_, waiting)| waiting.job)
-        };
-        let blocked = queue.blocked.map(|(job, _)| job).or_else(first);
-        queue.backlog.blocked = blocked.map(|job| (job, since(job)));
+        let first = queue.blocked.or_else(|| queue.closed.values().next().map(|(.., blocked)| *blocked));
+        queue.backlog.blocked = first.map(|(job, _)| (job, since(job)));
         queue.backlog.held_back = queue.held_back;
         if queue.blocked.is_none() {
             queue.backlog.claim = None;
@@ -442,31 +474,12 @@ impl Pass<'_> {
         self.environments.push(Environment {
             arn: arn.clone(),
             is_open: ce.is_open(),
-            ceiling: if scales { u64::MAX } else { ce.ceiling() },
+            ceiling: state.usable(ce),
             used: state.in_use.get(&arn).copied().unwrap_or_default(),
             pool: state.instances.pool(Some(&arn).filter(|_| scales)),
         });
         self.numbers.insert(arn, self.environments.len() - 1);
         self.environments.len() - 1
-    }
-
-    /// What a queue may use while some shares have nothing: all but what its policy reserves for shares that are not active.
-    /// Source: AWS Batch API reference, FairsharePolicy (computeReservation).
-    fn cap(&self, queue: &Arn, backlog: &Backlog, environments: &[usize]) -> u64 {
-        let Some(percent) = self.state.compute_reservation(queue) else { return u64::MAX };
-        let mut pools = BTreeMap::new();
-        for &number in environments {
-            let environment = &self.environments[number];
-            let ce = &self.state.compute_environments[&environment.arn];
-            let total = self.state.instances.total(environment.pool).milli_vcpus;
-            let most =
-                if environment.ceiling == u64::MAX && ce.max_vcpus.is_some() { u64::MAX } else { total };
-            let (sum, most_of_pool) = pools.entry(environment.pool).or_insert((0_u64, most));
-            *sum = sum.saturating_add(ce.ceiling());
-            *most_of_pool = most;
-        }
-        let total: u64 = pools.into_values().map(|(sum, most)| sum.min(most)).fold(0, u64::saturating_add);
-        share::cap(total, percent, backlog.shares().len())
     }
 }
 

@@ -2,11 +2,12 @@
 //!
 //! Instances form pools: those that are there by themselves, on which every environment draws that does not scale, and
 //! those of each environment that does. A pool keeps the instances that take attempts ordered by free vCPUs, by free memory
-//! and by free GPUs; a search goes along the order of the resource that the job needs most of, and the first instance with
-//! room is the one that it leaves the least of it on. Jobs that need no GPU look at instances without GPUs first.
+//! and by free GPUs; a search goes along the order of the resource that the job needs most of, where the first instance
+//! with room is the one that it leaves the least of it on, and along the other one in turns with it. Jobs that need no GPU look at instances without GPUs first.
 //!
-//! Costs, for n instances: taking and giving back O(log n); a search O(log n) plus the instances passed over, which have
-//! enough of the resource most needed and too little of another; that nothing has room is mostly seen in O(1).
+//! Costs, for n instances: taking and giving back O(log n); a search O(log n) plus the instances passed over: no
+//! more than twice those that have enough vCPUs, or those that have enough memory, whichever are fewer; that nothing has room
+//! is mostly seen in O(1).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::arn::Arn;
 use crate::id::AttemptId;
 use crate::instance::{Architecture, Instance, Phase};
 use crate::quantity::Resources;
+use crate::scale::plan::Coming;
 use crate::text::Text;
 use crate::time::Timestamp;
 
@@ -45,10 +47,15 @@ impl Room {
     pub(crate) fn is_open(&self) -> bool {
         self.connected && self.record.managed.as_ref().is_none_or(|managed| managed.phase == Phase::Ready)
     }
+
+    /// It was not asked to go.
+    pub(crate) fn stays(&self) -> bool {
+        self.record.managed.as_ref().is_none_or(|managed| managed.phase != Phase::Terminating)
+    }
 }
 
 /// Instances of which any may run a job.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Pool {
     /// What the open ones have, taken or not.
     total: Resources,
@@ -58,18 +65,14 @@ struct Pool {
     by_gpus: BTreeSet<(u32, Slot)>,
     /// All of them, open or not.
     members: BTreeSet<Slot>,
-    /// Open ones on which nothing runs.
-    idle: BTreeSet<Slot>,
-    /// How many were launched with each version of the environment's infrastructure.
-    generations: BTreeMap<u32, usize>,
     /// Thousandths of a vCPU of all but those that were asked to go.
     staying: u64,
     /// What those will have that are being launched, and how many are alike.
-    launching: BTreeMap<Resources, usize>,
+    launching: BTreeMap<(Resources, Option<Architecture>), u64>,
 }
 
 /// Open instances by what they have left.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 struct Order {
     by_vcpus: BTreeSet<(u64, Slot)>,
     by_memory: BTreeSet<(u64, Slot)>,
@@ -115,22 +118,16 @@ impl Instances {
         self.slots.values().filter_map(|&slot| self.at(slot))
     }
 
+    /// The instances of a pool on which attempts may be placed, by number.
+    pub(crate) fn open_in(&self, pool: usize) -> impl Iterator<Item = (Slot, &Room)> {
+        let rooms = self.pools[pool].members.iter().filter_map(|&slot| Some((slot, self.at(slot)?)));
+        rooms.filter(|(_, room)| room.is_open())
+    }
+
     /// The instances of an environment that scales, by number; with `None`, those that are there by themselves.
     pub(crate) fn of(&self, environment: Option<&Arn>) -> impl Iterator<Item = &Room> {
         let members = self.existing_pool(environment).into_iter().flat_map(|pool| &pool.members);
         members.filter_map(|&slot| self.at(slot))
-    }
-
-    /// Those of them that take attempts and have none.
-    pub(crate) fn idle(&self, environment: &Arn) -> impl Iterator<Item = &Room> {
-        let idle = self.existing_pool(Some(environment)).into_iter().flat_map(|pool| &pool.idle);
-        idle.filter_map(|&slot| self.at(slot))
-    }
-
-    /// Whether all of them were launched with this version of the environment's infrastructure.
-    pub(crate) fn are_of_generation(&self, environment: &Arn, generation: u32) -> bool {
-        let pool = self.existing_pool(Some(environment));
-        pool.is_none_or(|pool| pool.generations.keys().all(|&of| of == generation))
     }
 
     /// Thousandths of a vCPU of the instances of an environment that scales, but for those that were asked to go.
@@ -138,10 +135,27 @@ impl Instances {
         self.existing_pool(Some(environment)).map_or(0, |pool| pool.staying)
     }
 
-    /// The room that is being launched for an environment, and how many instances are alike.
-    pub(crate) fn launching(&self, environment: &Arn) -> impl Iterator<Item = (Resources, u64)> {
+    /// The room that is being launched for an environment.
+    pub(crate) fn launching(&self, environment: &Arn) -> impl Iterator<Item = Coming> {
         let launching = self.existing_pool(Some(environment)).into_iter().flat_map(|pool| &pool.launching);
-        launching.map(|(&capacity, &count)| (capacity, count as u64))
+        launching.map(|(&(free, architecture), &count)| Coming { free, architecture, count })
+    }
+
+    /// What attempts leave on the open instances of an environment that have some.
+    pub(crate) fn busy(&self, environment: &Arn) -> impl Iterator<Item = Coming> {
+        let mut busy: BTreeMap<(Resources, Option<Architecture>), u64> = BTreeMap::new();
+        for &slot in self.existing_pool(Some(environment)).into_iter().flat_map(|pool| &pool.members) {
+            let (free, room) = (self.free(slot), self.at(slot));
+            if let Some(room) = room.filter(|room| !room.attempts.is_empty() && free.milli_vcpus > 0) {
+                *busy.entry((free, room.record.architecture)).or_default() += 1;
+            }
+        }
+        busy.into_iter().map(|((free, architecture), count)| Coming { free, architecture, count })
+    }
+
+    /// What the instances have that are there by themselves and open, taken or not.
+    pub(crate) fn machines(&self) -> Resources {
+        self.existing_pool(None).map(|pool| pool.total).unwrap_or_default()
     }
 
     fn existing_pool(&self, environment: Option<&Arn>) -> Option<&Pool> {
@@ -164,13 +178,15 @@ impl Instances {
             self.slots.insert(id, slot);
             let environment = record.managed.as_ref().map(|managed| managed.compute_environment.clone());
             let pool = self.pool(environment.as_ref());
+            // One that has been ready before was there when the server stopped: it may have had attempts.
+            let was_used = record.managed.as_ref().is_some_and(|managed| managed.ready_at.is_some());
             self.rooms[slot as usize] = Some(Room {
                 record: Arc::clone(&record),
                 connected: false,
                 used: Resources::default(),
                 attempts: BTreeSet::new(),
                 idle_since: now,
-                was_used: false,
+                was_used,
                 pool,
             });
             slot
@@ -211,7 +227,7 @@ impl Instances {
 
     /// Takes room on an instance.
     pub(crate) fn take(&mut self, slot: Slot, need: &Resources) {
-        self.change(slot, |room| room.used.reserve(need));
+        self.change_used(slot, |used| used.reserve(need));
     }
 
     /// Gives room back that an attempt had; says whether it was the last one there.
@@ -223,40 +239,35 @@ impl Instances {
         now: Timestamp,
     ) -> bool {
         let Some(slot) = self.slot(id) else { return false };
-        let mut is_idle = false;
-        self.change(slot, |room| {
-            if room.attempts.remove(&attempt) {
-                room.used.release(need);
-                room.idle_since = now;
-                is_idle = room.attempts.is_empty();
-            }
-        });
+        let room = self.rooms[slot as usize].as_mut().expect("an instance that has a slot exists");
+        if !room.attempts.remove(&attempt) {
+            return false;
+        }
+        room.idle_since = now;
+        let is_idle = room.attempts.is_empty();
+        self.change_used(slot, |used| used.release(need));
         self.grown(slot);
         is_idle
     }
 
     /// Gives room back that was taken a moment ago, for nobody.
     pub(crate) fn untake(&mut self, slot: Slot, need: &Resources) {
-        self.change(slot, |room| room.used.release(need));
+        self.change_used(slot, |used| used.release(need));
     }
 
     /// An attempt is on it, whose room was taken.
     pub(crate) fn attach(&mut self, id: &str, attempt: AttemptId) {
-        let Some(slot) = self.slot(id) else { return };
-        if let Some(room) = self.rooms[slot as usize].as_mut() {
+        if let Some(room) = self.slot(id).and_then(|slot| self.rooms[slot as usize].as_mut()) {
             room.attempts.insert(attempt);
             room.was_used = true;
-            self.pools[room.pool].idle.remove(&slot);
         }
     }
 
     /// An attempt is there that takes no room.
     pub(crate) fn detach(&mut self, id: &str, attempt: AttemptId, now: Timestamp) {
-        if let Some(slot) = self.slot(id) {
-            self.change(slot, |room| {
-                room.attempts.remove(&attempt);
-                room.idle_since = now;
-            });
+        if let Some(room) = self.slot(id).and_then(|slot| self.rooms[slot as usize].as_mut()) {
+            room.attempts.remove(&attempt);
+            room.idle_since = now;
         }
     }
 
@@ -307,15 +318,28 @@ impl Instances {
         let vcpus = u128::from(need.milli_vcpus) * u128::from(pool.total.memory_mib);
         let memory = u128::from(need.memory_mib) * u128::from(pool.total.milli_vcpus);
         [&pool.plain, &pool.with_gpus].into_iter().filter(|order| order.may_cover(need)).find_map(|order| {
-            if vcpus >= memory {
-                order.by_vcpus.range((need.milli_vcpus, 0)..).map(|&(_, slot)| slot).find(&mut fits)
-            } else {
-                order.by_memory.range((need.memory_mib, 0)..).map(|&(_, slot)| slot).find(&mut fits)
+            let mut by_vcpus = order.by_vcpus.range((need.milli_vcpus, 0)..).map(|&(_, slot)| slot);
+            let mut by_memory = order.by_memory.range((need.memory_mib, 0)..).map(|&(_, slot)| slot);
+            let (most, other): (&mut dyn Iterator<Item = Slot>, &mut dyn Iterator<Item = Slot>) =
+                if vcpus >= memory {
+                    (&mut by_vcpus, &mut by_memory)
+                } else {
+                    (&mut by_memory, &mut by_vcpus)
+                };
+            // What has room is in both orders: the one that ends first has shown that there is none.
+            loop {
+                if let Some(slot) = Some(most.next()?).filter(&mut fits) {
+                    return Some(slot);
+                }
+                if let Some(slot) = Some(other.next()?).filter(&mut fits) {
+                    return Some(slot);
+                }
             }
         })
     }
 
-    fn is_of(&self, slot: Slot, wanted: Architecture) -> bool {
+    /// Whether an instance has that architecture, as far as is known.
+    pub(crate) fn is_of(&self, slot: Slot, wanted: Architecture) -> bool {
         let has = self.at(slot).and_then(|room| room.record.architecture);
         has.is_none_or(|has| has == wanted)
     }
@@ -340,20 +364,43 @@ impl Instances {
         self.join(slot);
     }
 
+    /// Changes what is taken of an instance, and its place in its pool's order: what has not changed stays where it is.
+    fn change_used(&mut self, slot: Slot, change: impl FnOnce(&mut Resources)) {
+        let room = self.rooms[slot as usize].as_mut().expect("a changed instance exists");
+        change(&mut room.used);
+        if !room.is_open() {
+            return;
+        }
+        let capacity = room.record.capacity;
+        let free = capacity.saturating_sub(&room.used);
+        let before = std::mem::replace(&mut self.free[slot as usize], free);
+        let pool = &mut self.pools[room.pool];
+        let order = if capacity.gpus > 0 { &mut pool.with_gpus } else { &mut pool.plain };
+        if before.milli_vcpus != free.milli_vcpus {
+            order.by_vcpus.remove(&(before.milli_vcpus, slot));
+            order.by_vcpus.insert((free.milli_vcpus, slot));
+        }
+        if before.memory_mib != free.memory_mib {
+            order.by_memory.remove(&(before.memory_mib, slot));
+            order.by_memory.insert((free.memory_mib, slot));
+        }
+        if before.gpus != free.gpus {
+            pool.by_gpus.remove(&(before.gpus, slot));
+            pool.by_gpus.insert((free.gpus, slot));
+        }
+    }
+
     /// Counts an instance for its pool: which there are, and which will be.
     fn count(&mut self, slot: Slot) {
         let Some(room) = &self.rooms[slot as usize] else { return };
         let (capacity, pool) = (room.record.capacity, &mut self.pools[room.pool]);
         pool.members.insert(slot);
-        if let Some(managed) = &room.record.managed {
-            *pool.generations.entry(managed.generation).or_default() += 1;
-        }
         let phase = room.record.managed.as_ref().map(|managed| managed.phase);
         if phase != Some(Phase::Terminating) {
             pool.staying = pool.staying.saturating_add(capacity.milli_vcpus);
         }
         if phase == Some(Phase::Launching) {
-            *pool.launching.entry(capacity).or_default() += 1;
+            *pool.launching.entry((capacity, room.record.architecture)).or_default() += 1;
         }
     }
 
@@ -364,15 +411,18 @@ impl Instances {
         if !pool.members.remove(&slot) {
             return;
         }
-        if let Some(managed) = &room.record.managed {
-            lower(&mut pool.generations, &managed.generation);
-        }
         let phase = room.record.managed.as_ref().map(|managed| managed.phase);
         if phase != Some(Phase::Terminating) {
             pool.staying = pool.staying.saturating_sub(capacity.milli_vcpus);
         }
-        if phase == Some(Phase::Launching) {
-            lower(&mut pool.launching, &capacity);
+        let alike = (capacity, room.record.architecture);
+        if phase == Some(Phase::Launching)
+            && let Some(count) = pool.launching.get_mut(&alike)
+        {
+            *count -= 1;
+            if *count == 0 {
+                pool.launching.remove(&alike);
+            }
         }
     }
 
@@ -384,9 +434,6 @@ impl Instances {
         self.free[slot as usize] = free;
         let pool = &mut self.pools[room.pool];
         pool.total.reserve(&capacity);
-        if room.attempts.is_empty() {
-            pool.idle.insert(slot);
-        }
         let order = if capacity.gpus > 0 { &mut pool.with_gpus } else { &mut pool.plain };
         order.by_vcpus.insert((free.milli_vcpus, slot));
         order.by_memory.insert((free.memory_mib, slot));
@@ -402,7 +449,6 @@ impl Instances {
         let free = std::mem::take(&mut self.free[slot as usize]);
         let pool = &mut self.pools[room.pool];
         pool.total.release(&capacity);
-        pool.idle.remove(&slot);
         let order = if capacity.gpus > 0 { &mut pool.with_gpus } else { &mut pool.plain };
         order.by_vcpus.remove(&(free.milli_vcpus, slot));
         order.by_memory.remove(&(free.memory_mib, slot));
@@ -410,14 +456,43 @@ impl Instances {
             pool.by_gpus.remove(&(free.gpus, slot));
         }
     }
-}
 
-/// One fewer of `key`.
-fn lower<K: Ord>(counts: &mut BTreeMap<K, usize>, key: &K) {
-    if let Some(count) = counts.get_mut(key) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(key);
+    /// Checks that the accounts of the pools agree with their instances.
+    ///
+    /// # Panics
+    /// When they do not: a bug.
+    pub(crate) fn check(&self) {
+        let mut pools = vec![Pool::default(); self.pools.len()];
+        for (id, &slot) in &self.slots {
+            let room = self.at(slot).expect("an instance that has a number is there");
+            assert_eq!(*id, room.record.instance_id, "{id} is where its number says");
+            let managed = room.record.managed.as_ref();
+            let environment = managed.map(|managed| managed.compute_environment.clone());
+            assert_eq!(self.pool_of.get(&environment), Some(&room.pool), "{id} is in its own pool");
+            let (pool, capacity) = (&mut pools[room.pool], room.record.capacity);
+            pool.members.insert(slot);
+            match managed.map(|managed| managed.phase) {
+                Some(Phase::Terminating) => {}
+                phase => {
+                    pool.staying += capacity.milli_vcpus;
+                    if phase == Some(Phase::Launching) {
+                        *pool.launching.entry((capacity, room.record.architecture)).or_default() += 1;
+                    }
+                }
+            }
+            let free =
+                if room.is_open() { capacity.saturating_sub(&room.used) } else { Resources::default() };
+            assert_eq!(self.free(slot), free, "what {id} has left");
+            if room.is_open() {
+                pool.total.reserve(&capacity);
+                let order = if capacity.gpus > 0 { &mut pool.with_gpus } else { &mut pool.plain };
+                order.by_vcpus.insert((free.milli_vcpus, slot));
+                order.by_memory.insert((free.memory_mib, slot));
+                if capacity.gpus > 0 {
+                    pool.by_gpus.insert((free.gpus, slot));
+                }
+            }
         }
+        assert_eq!(self.pools, pools, "pools agree with their instances");
     }
 }

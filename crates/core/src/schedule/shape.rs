@@ -34,7 +34,7 @@ impl Shape {
         Shape {
             need: job.resources,
             nodes: groups.map(|group| (group.resources, group.count)).collect(),
-            consumables: job.consumables.clone().unwrap_or_default(),
+            consumables: job.consumables.as_deref().unwrap_or_default().to_vec(),
             architecture: job.architecture,
             seconds: job.timeout_seconds,
         }

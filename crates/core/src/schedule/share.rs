@@ -32,13 +32,15 @@ pub(crate) struct Past {
     used: [u64; INTERVALS],
     /// Up to when it is written.
     until: u64,
+    /// [`Past::average`], which is asked for much more often than it changes.
+    average: u64,
 }
 
 impl Past {
     /// Nothing yet, to be remembered for `seconds` and no less than [`DECAY_MIN_SECONDS`].
     pub(crate) fn new(seconds: u32, now: Timestamp) -> Past {
         let window = u64::from(seconds.max(DECAY_MIN_SECONDS)) * 1000;
-        Past { interval: window / INTERVALS as u64, used: [0; INTERVALS], until: now.0 }
+        Past { interval: window / INTERVALS as u64, used: [0; INTERVALS], until: now.0, average: 0 }
     }
 
     /// Length of the window in milliseconds.
@@ -56,6 +58,7 @@ impl Past {
         }
         self.until = self.until.max(now.0);
         self.write(running, begin, now.0);
+        self.average = self.weigh();
     }
 
     /// Adds what an earlier attempt had, as far as it is within the window that ends now.
@@ -63,6 +66,7 @@ impl Past {
         // The oldest interval has been given to the newest already.
         let oldest = (self.until / self.interval + 1).saturating_sub(INTERVALS as u64) * self.interval;
         self.write(milli_vcpus, from.0.max(oldest), to.0.min(self.until));
+        self.average = self.weigh();
     }
 
     fn write(&mut self, milli_vcpus: u64, mut from: u64, to: u64) {
@@ -82,6 +86,13 @@ impl Past {
     /// The average over the window in thousandths of a vCPU, where use counts the less the older it is, down to nothing:
     /// who had 1 vCPU all the time gets 1000.
     pub(crate) fn average(&self) -> u64 {
+        self.average
+    }
+
+    fn weigh(&self) -> u64 {
+        if self.used == [0; INTERVALS] {
+            return 0;
+        }
         let (newest, window) = (self.until / self.interval, u128::from(self.window()));
         let oldest = (newest + 1).saturating_sub(INTERVALS as u64);
         let weighted: u128 = (oldest..=newest)

@@ -62,7 +62,7 @@ pub(super) fn open(state: &State, queue: &Arn) -> Fit {
     let is_open =
         |environment: &&ServiceEnvironment| environment.enabled && environment.status == Status::Valid;
     let Some(environment) = environment(state, queue).filter(is_open) else { return Fit::Later };
-    let Some(machine) = state.instances.values().find(|instance| instance.connected) else {
+    let Some(machine) = state.instances.values().find(|instance| instance.is_open()) else {
         return Fit::NoMachine;
     };
     Fit::Now(Place { environment: environment.arn.clone(), instance_id: machine.record.instance_id.clone() })

@@ -21,6 +21,8 @@ pub(super) struct Holdings {
     by_share: BTreeMap<Text, Instances>,
     /// Of the whole service environment.
     total: Instances,
+    /// ARN of that.
+    environment: Option<Arn>,
 }
 
 impl Holdings {
@@ -31,6 +33,7 @@ impl Holdings {
         Holdings {
             by_share: held.unwrap_or_default(),
             total: environment.map(|it| state.service_jobs.held_in(&it.arn)).unwrap_or_default(),
+            environment: environment.map(|it| it.arn.clone()),
         }
     }
 
@@ -51,7 +54,10 @@ impl Holdings {
     /// A job gives back what it holds.
     pub(super) fn remove(&mut self, job: &ServiceJob) {
         self.by_share.entry(job.lane()).or_default().remove(&job.training.instances);
-        self.total.remove(&job.training.instances);
+        // What it holds may be of an environment that the queue had before.
+        if job.placement.as_ref().map(|placement| &placement.environment) == self.environment.as_ref() {
+            self.total.remove(&job.training.instances);
+        }
     }
 
     /// Instances of all types that a share holds.

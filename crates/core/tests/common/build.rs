@@ -238,6 +238,7 @@ pub fn queue(name: &str) -> Queue {
         environments: Vec::new(),
         scheduling_policy: None,
         service_environment: None,
+        time_limits: None,
         document: Document::default(),
     };
     Queue(given, Tags::new())
@@ -256,6 +257,16 @@ impl Queue {
 
     pub fn disabled(mut self) -> Self {
         self.0.enabled = false;
+        self
+    }
+
+    /// Gives up what is stuck for reasons with these codes for so many seconds.
+    pub fn time_limits(mut self, limits: &[(&str, u32)]) -> Self {
+        let limit = |&(reason, max_seconds): &(&str, u32)| job_queue::TimeLimit {
+            reason: reason.into(),
+            max_seconds,
+        };
+        self.0.time_limits = Some(limits.iter().map(limit).collect());
         self
     }
 

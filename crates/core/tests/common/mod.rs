@@ -10,6 +10,7 @@
 )]
 
 pub mod build;
+pub mod cloud;
 pub mod cluster;
 pub mod machine;
 pub mod service;
@@ -19,6 +20,7 @@ use std::collections::BTreeMap;
 
 use fornada_core::attempt::{Action, Observation};
 use fornada_core::id::{AttemptId, JobId, Member, Uuid};
+use fornada_core::instance::Provision;
 use fornada_core::job::depends_on::{DEPENDENT_JOB_FAILED, Dependency};
 use fornada_core::job::{Execution, Job, JobStatus};
 use fornada_core::refusal::Refusal;
@@ -54,6 +56,8 @@ pub struct World {
     /// Ids of all submitted jobs, oldest first.
     pub jobs: Vec<Uuid>,
     pub settings: Settings,
+    /// What a provisioner was asked for.
+    pub provisions: Vec<Provision>,
     turns: u128,
     last: Lost,
 }
@@ -76,6 +80,7 @@ impl World {
             store: Store::default(),
             jobs: Vec::new(),
             settings: Settings::default(),
+            provisions: Vec::new(),
             turns: 0,
             last: Lost::Nothing,
         };
@@ -101,6 +106,7 @@ impl World {
             self.store.commit(decision.changes);
         }
         self.check();
+        self.provisions.extend(decision.provisions);
         let stops: Vec<AttemptId> = decision
             .actions
             .iter()

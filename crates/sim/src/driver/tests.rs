@@ -73,6 +73,7 @@ fn state(platform: Platform, max_vcpus: Option<u32>, scaling: Option<Box<Scaling
         environments: vec![ce],
         scheduling_policy: None,
         service_environment: None,
+        time_limits: None,
         document: Document::default(),
     };
     turn.create_job_queue(given, Tags::new()).unwrap();

@@ -10,6 +10,8 @@ mod scaling;
 mod update;
 mod validate;
 
+use std::sync::Arc;
+
 use fornada_core::arn::{Arn, Scope, name_of};
 use fornada_core::instance::Architecture;
 use fornada_core::refusal::Refusal;
@@ -48,15 +50,21 @@ pub(super) async fn update(
 ) -> Result<model::UpdateComputeEnvironmentResponse, WireError> {
     let arn = owned(&call.scope, KIND, &request.compute_environment)?;
     let wanted = arn.clone();
-    let existing =
-        call.app.engine.read(move |state| state.compute_environments().get(&wanted).cloned()).await?;
-    let existing = existing.ok_or_else(|| Refusal::NoSuchResource { arn: arn.clone() })?;
+    let find =
+        move |state: &State| state.compute_environments().get(&wanted).map(|ce| with_desired(state, ce));
+    let existing = call.app.engine.read(find).await?;
+    let (existing, desired) = existing.ok_or_else(|| Refusal::NoSuchResource { arn: arn.clone() })?;
     let enabled = request.state.map_or(existing.enabled, |state| state == model::CEState::Enabled);
-    let update::Merged { detail, replaces_instances } = update::merged(stored(&existing)?, request)?;
+    let wish = request.compute_resources.as_ref().and_then(|resources| resources.desired_vcpus);
+    let update::Merged { detail, replaces_instances } =
+        update::merged(current(&existing, desired)?, request)?;
     validate::check(&detail, &call.scope)?;
     let generation = existing.scaling.as_ref().map_or(0, |scaling| scaling.generation);
     let generation = generation.saturating_add(u32::from(replaces_instances));
-    let given = specification(arn.clone(), enabled, &detail, generation)?;
+    let mut given = specification(arn.clone(), enabled, &detail, generation)?;
+    if let Some(scaling) = given.scaling.as_mut().filter(|_| wish.is_none()) {
+        scaling.desired_vcpus = scaling.min_vcpus; // what there is now may be too much when the update is over
+    }
     let version = existing.version;
     call.app.engine.decide(move |turn| turn.update_compute_environment(given, version)).await??;
     Ok(model::UpdateComputeEnvironmentResponse {
@@ -72,9 +80,13 @@ pub(super) async fn describe(
     let model::DescribeComputeEnvironmentsRequest { compute_environments: names, max_results, next_token } =
         request;
     let (scope, selection) = (call.scope.clone(), Selection { names, max_results, next_token });
-    let select = move |state: &State| selection.of(state.compute_environments(), &scope, KIND);
+    let select = move |state: &State| {
+        let (page, next_token) = selection.of(state.compute_environments(), &scope, KIND)?;
+        Ok::<_, WireError>((page.iter().map(|ce| with_desired(state, ce)).collect::<Vec<_>>(), next_token))
+    };
     let (page, next_token) = call.app.engine.read(select).await??;
-    let details = page.iter().map(|ce| described(ce, &call.scope)).collect::<Result<_, _>>()?;
+    let details = page.iter().map(|(ce, desired)| described(ce, *desired, &call.scope));
+    let details = details.collect::<Result<_, _>>()?;
     Ok(model::DescribeComputeEnvironmentsResponse { compute_environments: Some(details), next_token })
 }
 
@@ -173,7 +185,28 @@ fn stored(ce: &ComputeEnvironment) -> Result<model::ComputeEnvironmentDetail, Wi
     serde_json::from_str(ce.document.as_str()).map_err(WireError::server)
 }
 
-fn described(ce: &ComputeEnvironment, scope: &Scope) -> Result<model::ComputeEnvironmentDetail, WireError> {
+/// An environment, and the `desiredvCpus` that it has now if it scales.
+fn with_desired(state: &State, ce: &Arc<ComputeEnvironment>) -> (Arc<ComputeEnvironment>, Option<u64>) {
+    (Arc::clone(ce), state.desired_vcpus(ce))
+}
+
+/// As it was asked for, but for the `desiredvCpus` of one that scales.
+fn current(
+    ce: &ComputeEnvironment,
+    desired: Option<u64>,
+) -> Result<model::ComputeEnvironmentDetail, WireError> {
+    let mut detail = stored(ce)?;
+    if let Some((resources, desired)) = detail.compute_resources.as_mut().zip(desired) {
+        resources.desired_vcpus = i32::try_from(desired).ok();
+    }
+    Ok(detail)
+}
+
+fn described(
+    ce: &ComputeEnvironment,
+    desired: Option<u64>,
+    scope: &Scope,
+) -> Result<model::ComputeEnvironmentDetail, WireError> {
     let cluster = || scope.arn("ecs", &format!("cluster/{}", ce.cluster())).into();
     Ok(model::ComputeEnvironmentDetail {
         compute_environment_arn: ce.arn.clone().into(),
@@ -190,7 +223,7 @@ fn described(ce: &ComputeEnvironment, scope: &Scope) -> Result<model::ComputeEnv
         status_reason: Some(ce.status_reason.clone().into()),
         tags: Some(tags::to_wire(&ce.tags)),
         uuid: Some(ce.uuid.clone().into()),
-        ..stored(ce)?
+        ..current(ce, desired)?
     })
 }
 
@@ -229,7 +262,21 @@ mod tests {
             "type": "MANAGED",
             "uuid": uuid,
         });
-        assert_eq!(serde_json::to_value(described(record, &scope).unwrap()).unwrap(), want);
+        assert_eq!(serde_json::to_value(described(record, None, &scope).unwrap()).unwrap(), want);
+
+        let ec2 = json!({ "type": "EC2", "maxvCpus": 8, "minvCpus": 2, "desiredvCpus": 4, "instanceTypes": ["m6i.large"],
+            "instanceRole": "ecsInstanceRole", "subnets": ["subnet-1"], "securityGroupIds": ["sg-1"] });
+        let asked_ec2 =
+            json!({ "computeEnvironmentName": "ec2", "type": "MANAGED", "computeResources": ec2 });
+        let (given, tags) = checked(serde_json::from_value(asked_ec2).unwrap(), &scope).unwrap();
+        let ec2_arn = given.arn.clone();
+        turn.create_compute_environment(given, tags).unwrap();
+        let ec2 = &turn.state().compute_environments()[&ec2_arn];
+        let desired = |now| {
+            let resources = described(ec2, now, &scope).unwrap().compute_resources;
+            resources.unwrap().desired_vcpus
+        };
+        assert_eq!((desired(None), desired(Some(6))), (Some(4), Some(6)));
 
         let refused = |member: &str, value: Value| {
             let mut asked = asked.clone();

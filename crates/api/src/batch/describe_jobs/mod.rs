@@ -35,7 +35,7 @@ use run::Run;
 
 /// Why a job waits; where AWS is followed to the letter, only what AWS Batch would say.
 pub(super) fn waiting_reason(state: &State, id: JobId, strict: bool) -> Option<Text> {
-    if strict { state.blocked_reason(id).map(Text::from) } else { state.waiting_reason(id) }
+    if strict { state.blocked_reason(id) } else { state.waiting_reason(id) }
 }
 
 pub(super) async fn describe_jobs(

@@ -53,6 +53,7 @@ impl World {
                 environments,
                 scheduling_policy: None,
                 service_environment: None,
+                time_limits: None,
                 document,
             };
             turn.create_job_queue(given, Default::default()).unwrap();

@@ -3,6 +3,7 @@
 //! Source: AWS Batch API reference, ContainerProperties, TaskContainerProperties; AWS Batch User Guide, job definition
 //! parameters; texts as observed.
 
+use fornada_core::instance::Architecture;
 use fornada_core::text::Text;
 use fornada_model::batch as model;
 use model::PlatformCapability::Fargate;
@@ -89,6 +90,20 @@ pub(super) fn check_fargate_only(
     match others.chain(storage).next() {
         None => Ok(()),
         Some(member) => Err(WireError::invalid(format!("{member} not applicable for {platform}."))),
+    }
+}
+
+/// The processors that a container or task can run on; `None` for any.
+pub(super) fn architecture(
+    platform: Option<&model::RuntimePlatform>,
+) -> Result<Option<Architecture>, WireError> {
+    match platform.and_then(|platform| platform.cpu_architecture.as_deref()) {
+        None => Ok(None),
+        Some("X86_64") => Ok(Some(Architecture::X86_64)),
+        Some("ARM64") => Ok(Some(Architecture::Arm64)),
+        Some(other) => {
+            Err(WireError::invalid(format!("cpuArchitecture {other} is not valid. Use X86_64 or ARM64.")))
+        }
     }
 }
 

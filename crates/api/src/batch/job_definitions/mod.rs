@@ -103,7 +103,7 @@ pub(crate) fn definition(
     require(is_name(&name), "Job Definition name should match a valid pattern.")?;
     let platform = payload::platform(platform_capabilities.as_deref().unwrap_or_default())?;
     let given = payload::Given { container_properties, ecs_properties, eks_properties, node_properties };
-    let Payload { container, container_properties, task, nodes, echo } =
+    let Payload { container, container_properties, task, nodes, architecture, echo } =
         given.read(scope, r#type, platform, limits)?;
     let is_eks = echo.container_orchestration_type == Some(model::OrchestrationType::Eks);
     require(!(is_eks && propagate_tags == Some(true)), "Batch on EKS does not support tag propagation.")?;
@@ -156,7 +156,7 @@ pub(crate) fn definition(
         nodes,
         consumables,
         managed_instances: (platform == ManagedInstances).then_some(true),
-        architecture: None,
+        architecture,
     })
 }
 
@@ -293,6 +293,34 @@ mod tests {
         ] {
             assert!(registered(request.clone()).is_err(), "{request}");
         }
+    }
+
+    #[test]
+    fn processors_are_those_of_the_runtime_platform() {
+        use fornada_core::instance::Architecture::{Arm64, X86_64};
+        let of = |runtime: Value| {
+            let mut container = json!({ "image": "busybox", "resourceRequirements": needs() });
+            if !runtime.is_null() {
+                container["runtimePlatform"] = runtime;
+            }
+            let mut task = container.clone();
+            if let Some(runtime) = task.as_object_mut().unwrap().remove("runtimePlatform") {
+                task = json!({ "containers": [task], "runtimePlatform": runtime });
+            } else {
+                task = json!({ "containers": [task] });
+            }
+            let alone = registered(json!({ "containerProperties": container }));
+            let in_task = registered(json!({ "ecsProperties": { "taskProperties": [task] } }));
+            let architecture = alone.map(|definition| definition.architecture);
+            assert_eq!(in_task.map(|definition| definition.architecture), architecture);
+            architecture
+        };
+        assert_eq!(of(Value::Null), Ok(None));
+        assert_eq!(of(json!({ "operatingSystemFamily": "LINUX" })), Ok(None));
+        assert_eq!(of(json!({ "cpuArchitecture": "X86_64" })), Ok(Some(X86_64)));
+        assert_eq!(of(json!({ "cpuArchitecture": "ARM64" })), Ok(Some(Arm64)));
+        let refused = of(json!({ "cpuArchitecture": "arm64" })).unwrap_err();
+        assert_eq!(refused, "cpuArchitecture arm64 is not valid. Use X86_64 or ARM64.");
     }
 
     #[test]

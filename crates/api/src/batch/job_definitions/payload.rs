@@ -4,12 +4,14 @@
 
 use fornada_core::arn::Scope;
 use fornada_core::container::ContainerTemplate;
+use fornada_core::instance::Architecture;
 use fornada_core::task::{NodesTemplate, TaskKind, TaskTemplate};
 use fornada_core::text::Document;
 use fornada_model::batch as model;
 use model::PlatformCapability::{Ec2, Fargate, ManagedInstances};
 
 use super::super::require::require;
+use super::members::architecture;
 use super::{container, document, ecs, eks, nodes};
 use crate::error::WireError;
 use crate::limits::Limits;
@@ -29,6 +31,8 @@ pub(super) struct Payload {
     pub(super) container_properties: Document,
     pub(super) task: Option<Box<TaskTemplate>>,
     pub(super) nodes: Option<Box<NodesTemplate>>,
+    /// The processors that it can run on; `None` for any.
+    pub(super) architecture: Option<Architecture>,
     /// Their members of the registration, as they are echoed.
     pub(super) echo: model::JobDefinition,
 }
@@ -86,16 +90,19 @@ fn single(
     }
     if let Some(given) = ecs {
         let (given, task) = ecs::task(given, platform)?;
+        let runtime = given.task_properties.first().and_then(|task| task.runtime_platform.as_ref());
+        let architecture = architecture(runtime)?;
         echo.ecs_properties = Some(given);
-        return Ok(Payload { task: Some(Box::new(task)), echo, ..Payload::default() });
+        return Ok(Payload { task: Some(Box::new(task)), architecture, echo, ..Payload::default() });
     }
     let given =
         container.ok_or_else(|| WireError::invalid("Container properties of container job is required."))?;
     require(platform != ManagedInstances, "Cannot use ECS containerProperties for MANAGED_INSTANCES")?;
     let (given, template) = container::container(given, platform)?;
+    let architecture = architecture(given.runtime_platform.as_ref())?;
     let container_properties = document(&given)?;
     echo.container_properties = Some(given);
-    Ok(Payload { container: Some(template), container_properties, echo, ..Payload::default() })
+    Ok(Payload { container: Some(template), container_properties, architecture, echo, ..Payload::default() })
 }
 
 fn multinode(

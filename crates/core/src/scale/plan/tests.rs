@@ -29,7 +29,11 @@ fn planned(
     coming: &[(Resources, u64)],
     room: u64,
 ) -> Vec<(&'static str, u64)> {
-    plan(offer, demand, coming, room).iter().map(|one| (one.instance_type.name, one.count)).collect()
+    let mut coming = coming.iter().map(|&(free, count)| Coming { free, architecture: None, count }).collect();
+    plan(offer, &left_over(demand, &mut coming), room)
+        .iter()
+        .map(|one| (one.instance_type.name, one.count))
+        .collect()
 }
 
 #[test]
@@ -77,7 +81,7 @@ fn gpus_are_for_those_that_need_them() {
     let offer = offer(BestFitProgressive, &["g4dn", "m6i"]);
     let (cpu, gpu) = (demand(shape(2000, 100, 0), 1), demand(shape(1000, 100, 1), 4));
     assert_eq!(planned(&offer, &[cpu], &[], u64::MAX), [("m6i.large", 1)]);
-    let Launch { instance_type, count, .. } = plan(&offer, &[gpu], &[], u64::MAX)[0];
+    let Launch { instance_type, count, .. } = plan(&offer, &[gpu], u64::MAX)[0];
     assert_eq!((instance_type.name, count), ("g4dn.xlarge", 4));
     // A free corner of an instance with GPUs is as good as any.
     assert_eq!(planned(&offer, &[cpu, gpu], &[], u64::MAX), [("g4dn.xlarge", 4)]);
@@ -113,12 +117,13 @@ fn a_trillion_jobs_of_a_thousand_shapes() {
         (0..1000).map(|n| demand(shape(250 + n, 100 + 7 * n, 0), 1_000_000_000_000)).collect();
     for strategy in [BestFit, BestFitProgressive, SpotCapacityOptimized] {
         let offer = offer(strategy, &["optimal", "m5", "c5", "r5"]);
-        let vcpus: u64 = plan(&offer, &all, &[], u64::MAX)
+        let vcpus: u64 = plan(&offer, &all, u64::MAX)
             .iter()
             .map(|one| u64::from(one.instance_type.vcpus) * one.count)
             .sum();
         assert!(vcpus > 250_000_000_000_000, "{strategy:?}");
-        assert!(!plan(&offer, &all, &[(shape(500, 500, 0), 1_000_000_000_000)], 1 << 40).is_empty());
+        let coming = [(shape(500, 500, 0), 1_000_000_000_000)];
+        assert!(!planned(&offer, &all, &coming, 1 << 40).is_empty());
     }
 }
 
@@ -161,10 +166,10 @@ proptest! {
         };
         let wanted: Vec<Wanted> = all
             .iter()
-            .map(|one| Wanted { shape: one.need.resources, count: one.count, choices: choices(one) })
+            .map(|one| Wanted { shape: one.need.resources, architecture: None, count: one.count, choices: choices(one) })
             .collect();
         let mut placed = (0, 0, 0);
-        for Group { free, count, of } in pack(&largest_first(&wanted), u64::MAX, false) {
+        for Group { free, count, of, .. } in pack(&largest_first(&wanted), u64::MAX, false) {
             let capacity = of.unwrap().0.capacity;
             prop_assert!(capacity.covers(&free));
             placed.0 += (capacity.milli_vcpus - free.milli_vcpus) * count;
@@ -185,7 +190,7 @@ proptest! {
         let largest = InstanceType::capacity(crate::scale::instance_type::find("m6i.32xlarge").unwrap());
         let memory_per_vcpu = largest.memory_mib / 128;
         let least = milli_vcpus.div_ceil(1000).max(memory_mib.div_ceil(memory_per_vcpu));
-        let launches = plan(&offer(BestFitProgressive, &["m6i"]), &all, &[], u64::MAX);
+        let launches = plan(&offer(BestFitProgressive, &["m6i"]), &all, u64::MAX);
         let vcpus: u64 = launches.iter().map(|one| u64::from(one.instance_type.vcpus) * one.count).sum();
         prop_assert!(vcpus <= 2 * least.next_multiple_of(2), "{vcpus} instead of {least}: {launches:?}");
     }
@@ -193,7 +198,7 @@ proptest! {
     #[test]
     fn room_is_exceeded_by_one_instance_at_most(strategy in any_strategy(), all in any_demand(), room in 0u64..200) {
         let offer = offer(strategy, &TYPES);
-        let launches = plan(&offer, &all, &[], room);
+        let launches = plan(&offer, &all, room);
         let vcpus: u64 = launches.iter().map(|one| u64::from(one.instance_type.vcpus) * one.count).sum();
         let largest = launches.iter().map(|one| u64::from(one.instance_type.vcpus)).max().unwrap_or(0);
         let limit = if offer.may_overshoot() { (room + largest).saturating_sub(1) } else { room };
