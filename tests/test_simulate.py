@@ -9,6 +9,7 @@ import pytest
 
 from server import binary, clean_environment
 
+EXAMPLES = pathlib.Path(__file__).parents[1] / "examples" / "simulate"
 SETUP = """
 computeEnvironments: [{computeEnvironmentName: ce, type: UNMANAGED}]
 unmanaged: {instances: 2, vcpus: 4, memory: 16384}
@@ -90,12 +91,38 @@ def test_recorded_jobs(tmp_path):
 
 def test_example_files(tmp_path):
     """The examples that need no cloud do what their description says."""
-    examples = pathlib.Path(__file__).parents[1] / "examples" / "simulate"
-    text = (examples / "ceiling.yaml").read_text()
+    text = (EXAMPLES / "ceiling.yaml").read_text()
     low = report(tmp_path, text)
     high = report(tmp_path, text.replace("maxvCpus: 96", "maxvCpus: 256"))
     assert low["cost"]["total"] == pytest.approx(high["cost"]["total"], rel=0.01)
     assert high["queues"][0]["p95"] < low["queues"][0]["p95"] / 10
+
+
+def test_spot_example(tmp_path):
+    """Spot costs a third of on demand and loses attempts, which are tried again; instances come and go with the work."""
+    text = (EXAMPLES / "spot.yaml").read_text()
+    dear = text.replace("type: SPOT", "type: EC2").replace("SPOT_PRICE_CAPACITY_OPTIMIZED", "BEST_FIT_PROGRESSIVE")
+    spot, on_demand = report(tmp_path, text), report(tmp_path, dear)
+    for found in spot, on_demand:
+        assert found["jobs"] == {"total": 193, "succeeded": 193, "failed": 0, "unfinished": 0}
+        assert 0.5 < found["vcpus"]["utilisation"] < 1
+        assert found["cost"]["total"] == pytest.approx(sum(group["cost"] for group in found["instances"]))
+        assert found["series"]["instances"][-1] + found["series"]["spotInstances"][-1] < 2, "idle instances go"
+    assert spot["cost"]["total"] < on_demand["cost"]["total"] / 2
+    assert spot["cost"]["onDemand"] == on_demand["cost"]["spot"] == on_demand["attempts"]["interrupted"] == 0
+    assert spot["attempts"]["total"] == 193 + spot["attempts"]["retries"]
+    assert spot["attempts"]["retries"] == spot["attempts"]["interrupted"] > 0 and spot["vcpus"]["wasted"] > 0
+
+
+def test_backfill_example(tmp_path):
+    """Small jobs pass one that waits, and the machines of `minvCpus` are there from the beginning."""
+    text = (EXAMPLES / "backfill.yaml").read_text()
+    passing, strict = report(tmp_path, text), report(tmp_path, text, "--strict")
+    assert strict == report(tmp_path, text.replace("backfill: true", "backfill: false"))
+    assert passing["queues"][0]["p50"] == 0 < strict["queues"][0]["p50"]
+    assert passing["makespan"] == pytest.approx(strict["makespan"], rel=0.01)
+    [group] = passing["instances"]
+    assert (group["instanceType"], group["launched"]) == ("m6i.8xlarge", 16)
 
 
 @pytest.mark.parametrize(

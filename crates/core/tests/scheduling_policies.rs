@@ -193,6 +193,18 @@ fn the_share_with_the_least_weighted_use_goes_next() {
 }
 
 #[test]
+fn small_jobs_of_others_do_not_overtake_the_share_whose_turn_it_is() {
+    let mut world = fair_world(4, &[]);
+    let small: Vec<JobId> = (0..8).map(|_| world.submit(of("a"))).collect();
+    let large = world.submit(of("b").vcpus(4));
+    for &id in &small[..3] {
+        world.exit(id, 0);
+        let mut waiting = small[4..].iter().chain([&large]);
+        assert!(waiting.all(|&id| world.find(id).status == Runnable), "what is free is kept for b");
+    }
+}
+
+#[test]
 fn within_a_share_by_priority_then_by_submission() {
     let mut world = fair_world(1, &[]);
     let blocker = world.submit(of("a"));

@@ -88,18 +88,26 @@ impl Array {
         self.children.keys().copied().take_while(|&recorded| recorded < index).eq(0..index)
     }
 
-    /// Puts a child's record in place and keeps the books.
-    pub(crate) fn set(&mut self, index: u32, child: Arc<Execution>) {
+    /// Changes a child and keeps the books; `None` when there is no such index.
+    fn change<R>(&mut self, job: &Job, index: u32, change: impl FnOnce(&mut Execution) -> R) -> Option<R> {
+        if !self.children.contains_key(&index) {
+            let child = self.child(job, index)?;
+            self.counts[child.status as usize] += 1;
+            self.children.insert(index, child);
+        }
+        let child = self.children.get_mut(&index)?;
+        let before = child.status;
+        let result = change(Arc::make_mut(child));
+        let status = child.status;
+        self.counts[before as usize] -= 1;
+        self.counts[status as usize] += 1;
         self.ready.remove(index);
-        if child.status == JobStatus::Runnable {
+        if status == JobStatus::Runnable {
             self.retrying.insert(index);
         } else {
             self.retrying.remove(index);
         }
-        self.counts[child.status as usize] += 1;
-        if let Some(old) = self.children.insert(index, child) {
-            self.counts[old.status as usize] -= 1;
-        }
+        Some(result)
     }
 
     /// How many children of `job` are in each status.
@@ -231,9 +239,7 @@ impl Turn<'_> {
     ) -> R {
         let parent = Arc::clone(self.state.job(job).expect("a child's parent exists"));
         let array = self.state.arrays.entry(job).or_default();
-        let mut child = array.child(&parent, index).expect("a changed child exists");
-        let result = change(Arc::make_mut(&mut child));
-        array.set(index, child);
+        let result = array.change(&parent, index, change).expect("a changed child exists");
         array.changed_at = self.now;
         self.touch(Key::Child(job, index));
         result

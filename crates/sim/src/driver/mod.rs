@@ -208,6 +208,8 @@ impl Run<'_> {
             self.journal.instances.push(facts);
             turn.observe(Observation::Connected(host, Vec::new()));
         }
+        // What was asked for while the state was set up, such as the instances of `minvCpus`, is asked for again.
+        turn.observe(Observation::Instances(Vec::new()));
         let decision = turn.finish();
         self.carry_out(decision, self.simulation.begin);
     }
@@ -348,7 +350,31 @@ impl Run<'_> {
         }
     }
 
+    /// Why jobs still wait: what the first of each template is told holds for all of them.
+    fn note_why_jobs_wait(&mut self) {
+        let Simulation { state, workload, .. } = &self.simulation;
+        for (index, template) in workload.templates().iter().enumerate() {
+            let span = workload.span(index);
+            let jobs = span.first_job..span.first_job + template.arrivals.len();
+            let mut waiting = jobs.clone().filter_map(|job| {
+                let id = self.ids[job]?;
+                let first = span.first_unit + (job - span.first_job) * span.size;
+                let waits = |unit: &usize| self.journal.units[*unit].ended_at.is_none();
+                let unit = (first..first + span.size).find(waits)?;
+                let child = |_| JobId::child(id, u32::try_from(unit - first).expect("an index"));
+                let id = template.submission.array_size.map_or(JobId::whole(id), child);
+                state.waiting_reason(id).filter(|_| state.status_of(id) == Some(JobStatus::Runnable))
+            });
+            if let Some(reason) = waiting.next() {
+                for facts in &mut self.journal.jobs[jobs] {
+                    facts.reason.get_or_insert_with(|| reason.clone());
+                }
+            }
+        }
+    }
+
     fn close(mut self) -> Journal {
+        self.note_why_jobs_wait();
         let end = self.journal.end;
         let account = self.simulation.cloud.account();
         let mut accounts: HashMap<Text, InstanceFacts> = account

@@ -1,14 +1,20 @@
-//! Small simulations on machines that are there by themselves.
+//! Small simulations on machines that are there by themselves; helpers of all tests of the driver.
 
-use fornada_core::container::{ContainerTemplate, Requirements};
+mod measure;
+mod scaled;
+
+use fornada_core::container::{ContainerOverrides, ContainerTemplate, Requirements};
 use fornada_core::id::TaskId;
 use fornada_core::job::retry::RetryStrategy;
 use fornada_core::job::submit::Submission;
+use fornada_core::job::workload::Overrides;
 use fornada_core::quantity::Resources;
-use fornada_core::resource::compute_environment::{self as environment, Platform};
+use fornada_core::resource::compute_environment::{Platform, Specification};
 use fornada_core::resource::job_definition::JobDefinition;
 use fornada_core::resource::job_queue;
 use fornada_core::resource::tags::Tags;
+use fornada_core::scale::Scaling;
+use fornada_core::state::Settings;
 use fornada_core::text::Document;
 
 use super::*;
@@ -23,19 +29,14 @@ fn scope() -> Scope {
     Scope { region: "us-east-1".into(), account: "000000000000".into() }
 }
 
-/// A queue `q` before an environment without a ceiling, and a definition `d` of 1 vCPU and 100 MiB.
-fn state() -> State {
+/// A queue `q` before one environment `ce`, and a definition `d` of 1 vCPU and 100 MiB.
+fn state(platform: Platform, max_vcpus: Option<u32>, scaling: Option<Box<Scaling>>) -> State {
     let mut state = State::default();
+    state.configure(Settings { scale: true, ..Settings::default() });
     let mut turn = Turn::begin(&mut state, Timestamp(1), 1);
     let ce = scope().resolve("compute-environment", "ce");
-    let given = environment::Specification {
-        arn: ce.clone(),
-        platform: Platform::Unmanaged,
-        enabled: true,
-        max_vcpus: None,
-        scaling: None,
-        document: Document::default(),
-    };
+    let document = Document::default();
+    let given = Specification { arn: ce.clone(), platform, enabled: true, max_vcpus, scaling, document };
     turn.create_compute_environment(given, Tags::new()).unwrap();
     let requirements = Requirements { milli_vcpus: Some(1000), memory_mib: Some(100), gpus: None };
     let container = ContainerTemplate { image: "host".into(), requirements, ..Default::default() };
@@ -113,12 +114,28 @@ fn jobs(name: &str, at: &[u64]) -> Template {
     }
 }
 
+/// What makes a job ask for so many vCPUs.
+fn of_vcpus(vcpus: u64) -> Overrides {
+    let requirements = Requirements { milli_vcpus: Some(vcpus * 1000), memory_mib: None, gpus: None };
+    Overrides::Container(ContainerOverrides { requirements, ..Default::default() })
+}
+
+/// On machines that are there by themselves.
 fn run(workload: &Workload, machines: Vec<Machine>, change: impl FnOnce(&mut Options)) -> Journal {
     let mut options = Options { start_delay: Distribution::Fixed(1.0), ..Options::default() };
     change(&mut options);
-    let cloud = SimulatedCloud::new(Parameters::default(), options.seed, BEGIN);
-    let simulation =
-        Simulation { state: state(), scope: scope(), workload, machines, cloud, begin: BEGIN, options };
+    simulate(workload, state(Platform::Unmanaged, None, None), machines, Parameters::default(), options)
+}
+
+fn simulate(
+    workload: &Workload,
+    state: State,
+    machines: Vec<Machine>,
+    parameters: Parameters,
+    options: Options,
+) -> Journal {
+    let cloud = SimulatedCloud::new(parameters, options.seed, BEGIN);
+    let simulation = Simulation { state, scope: scope(), workload, machines, cloud, begin: BEGIN, options };
     simulation.run(&mut |_| ()).expect("every job is accepted")
 }
 
@@ -192,11 +209,7 @@ fn attempts_fail_and_are_tried_again() {
 #[test]
 fn what_can_never_run_is_told_with_its_reason_and_ends_the_simulation() {
     let mut huge = jobs("huge", &[0, 0]);
-    huge.submission.overrides =
-        fornada_core::job::workload::Overrides::Container(fornada_core::container::ContainerOverrides {
-            requirements: Requirements { milli_vcpus: Some(8000), memory_mib: None, gpus: None },
-            ..Default::default()
-        });
+    huge.submission.overrides = of_vcpus(8);
     let workload = of([huge, jobs("small", &[10])]);
     let journal = run(&workload, vec![machine(4)], |_| ());
     let report = Report::new(String::new(), &workload, &journal);
@@ -274,23 +287,4 @@ fn what_is_held_over_time_is_what_the_attempts_held() {
         live += vcpus;
         live <= 12_000
     }));
-}
-
-/// `cargo test --release -p fornada-sim -- --ignored --nocapture` prints how long it takes.
-#[test]
-#[ignore = "a measurement, for release builds"]
-fn a_million_jobs_on_ten_thousand_machines() {
-    let mut array = jobs("array", &(0..100).map(|nth| nth * 60).collect::<Vec<_>>());
-    array.submission.array_size = Some(10_000);
-    array.behaviour.run_time = Distribution::LogNormal { median: 600.0, sigma: 0.5 };
-    let workload = of([array]);
-    let machines = (0..10_000).map(|number| {
-        let mut machine = machine(8);
-        machine.host.instance_id = format!("i-{number:017x}").into();
-        machine
-    });
-    let began = std::time::Instant::now();
-    let journal = run(&workload, machines.collect(), |_| ());
-    println!("{} turns, {} attempts: {:?}", journal.turns, journal.attempts.len(), began.elapsed());
-    assert!(journal.units.iter().all(|unit| unit.status == JobStatus::Succeeded));
 }

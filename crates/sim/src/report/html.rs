@@ -122,12 +122,18 @@ fn charts(report: &Report) -> String {
     }
     if report.cost.total > 0.0 {
         let hours = series.step / 3600.0;
-        let spent = series.cost_rate.iter().scan(0.0, |sum, rate| {
-            *sum += rate * hours;
-            Some(*sum)
-        });
-        let spent: Vec<f64> = spent.collect();
-        let chart = over_time("Cost", "dollars spent", vec![curve("spent", 2, true, &spent)]);
+        let spent = |rates: &[f64]| -> Vec<f64> {
+            let sums = rates.iter().scan(0.0, |sum, rate| {
+                *sum += rate * hours;
+                Some(*sum)
+            });
+            sums.collect()
+        };
+        let mut curves = vec![curve("spent", 2, true, &spent(&series.cost_rate))];
+        if report.cost.spot > 0.0 {
+            curves.insert(0, curve("all on demand", GREY, false, &spent(&series.cost_rate_on_demand)));
+        }
+        let chart = over_time("Cost", "dollars spent", curves);
         html.push_str(&Chart { label: money, ..chart }.html());
     }
     html
@@ -231,7 +237,7 @@ fn count(number: usize) -> String {
 fn money(dollars: f64) -> String {
     if dollars == 0.0 {
         "0".to_owned()
-    } else if dollars < 100.0 {
+    } else if dollars < 100.0 && dollars.fract() != 0.0 {
         format!("${dollars:.2}")
     } else {
         format!("${}", short(dollars))

@@ -163,6 +163,8 @@ pub struct Series {
     pub spot_instances: Vec<f64>,
     /// US dollars an hour.
     pub cost_rate: Vec<f64>,
+    /// The same, had every instance been bought on demand.
+    pub cost_rate_on_demand: Vec<f64>,
 }
 
 impl Report {
@@ -318,7 +320,8 @@ fn series(workload: &Workload, journal: &Journal, ready: &[Option<u64>], of: &[u
     let steps = Steps::new(journal.begin, journal.end);
     let level = || Level::new(steps);
     let (mut available, mut allocated, mut running) = (level(), level(), level());
-    let (mut instances, mut spot_instances, mut cost_rate) = (level(), level(), level());
+    let (mut instances, mut spot_instances) = (level(), level());
+    let (mut cost_rate, mut on_demand) = (level(), level());
     for instance in &journal.instances {
         let until = instance.ended_at.unwrap_or(journal.end);
         let Some(ready) = instance.ready_at else { continue };
@@ -327,11 +330,9 @@ fn series(workload: &Workload, journal: &Journal, ready: &[Option<u64>], of: &[u
         group.add(ready, until, u64::from(instance.milli_vcpus > 0));
         let paid = until.saturating_sub(instance.requested_at);
         // Millionths of a dollar an hour, so that the area is the cost.
-        cost_rate.add(
-            instance.requested_at,
-            until,
-            (instance.cost * 3_600_000).checked_div(paid).unwrap_or(0),
-        );
+        for (rate, cost) in [(&mut cost_rate, instance.cost), (&mut on_demand, instance.cost_on_demand)] {
+            rate.add(instance.requested_at, until, (cost * 3_600_000).checked_div(paid).unwrap_or(0));
+        }
     }
     let mut waiting: BTreeMap<String, Level> = BTreeMap::new();
     let queue = |unit: usize| name_of(&workload.templates()[of[unit] as usize].submission.queue);
@@ -346,11 +347,9 @@ fn series(workload: &Workload, journal: &Journal, ready: &[Option<u64>], of: &[u
         )]
         let fargate = fargate_cost(journal, attempt) as u64;
         let ran = attempt.ended_at - attempt.placed_at;
-        cost_rate.add(
-            attempt.placed_at,
-            attempt.ended_at,
-            (fargate * 3_600_000).checked_div(ran).unwrap_or(0),
-        );
+        let rate = (fargate * 3_600_000).checked_div(ran).unwrap_or(0);
+        cost_rate.add(attempt.placed_at, attempt.ended_at, rate);
+        on_demand.add(attempt.placed_at, attempt.ended_at, rate);
         if attempt.leads {
             let unit = attempt.unit as usize;
             if let Some(since) = since[unit].replace(attempt.ended_at) {
@@ -374,6 +373,7 @@ fn series(workload: &Workload, journal: &Journal, ready: &[Option<u64>], of: &[u
         instances: instances.means(1.0),
         spot_instances: spot_instances.means(1.0),
         cost_rate: cost_rate.means(1e6),
+        cost_rate_on_demand: on_demand.means(1e6),
     }
 }
 
@@ -386,6 +386,3 @@ fn seconds(millis: u64) -> f64 {
 fn dollars(millionths: u64) -> f64 {
     millionths as f64 / 1e6
 }
-
-#[cfg(test)]
-mod tests;

@@ -33,9 +33,9 @@ pub(super) fn stuck(workload: &Workload, journal: &Journal, ready: &[Option<u64>
         let span = workload.span(template);
         let job = span.first_job + (unit - span.first_unit) / span.size;
         let reason = match (&journal.jobs[job].reason, journal.jobs[job].submitted_at, ready[unit]) {
-            (Some(reason), ..) => reason.as_str(),
-            (None, None, _) => "It is submitted after the end of the simulation.",
-            (None, Some(_), None) => "It waits for jobs that have not ended.",
+            (_, None, _) => "It is submitted after the end of the simulation.",
+            (_, Some(_), None) => "It waits for jobs that have not ended.",
+            (Some(reason), Some(_), Some(_)) => reason.as_str(),
             (None, Some(_), Some(_)) => "It waits for capacity.",
         };
         let submission = &workload.templates()[template].submission;
