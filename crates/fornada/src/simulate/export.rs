@@ -145,12 +145,12 @@ fn template(
     let size = submission.array_size.unwrap_or(0) as usize;
     let mut times = vec![None; size];
     let children = children.into_iter().flatten().filter(|(index, _)| **index < size);
-    let mut sum = (0, 0);
+    let mut sum: (u64, u64) = (0, 0);
     for (index, took) in children {
         times[*index] = Some(*took);
         sum = (sum.0 + took, sum.1 + 1);
     }
-    let mean = if sum.1 > 0 { sum.0 / sum.1 } else { took.unwrap_or_default() };
+    let mean = sum.0.checked_div(sum.1).or(*took).unwrap_or_default();
     let failed = job["status"] == "FAILED" && size == 0;
     let exit_code = job["container"]["exitCode"].as_i64().and_then(|code| i32::try_from(code).ok());
     let behaviour = Behaviour {

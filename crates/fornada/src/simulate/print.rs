@@ -94,7 +94,7 @@ fn stuck(report: &Report) -> String {
     table::text(&table)
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a cast saturates")]
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a cast saturates")]
 fn duration(seconds: f64) -> String {
     crate::cli::short_duration((seconds * 1000.0) as u64)
 }

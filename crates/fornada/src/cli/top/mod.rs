@@ -50,7 +50,7 @@ pub(crate) struct TopArgs {
 /// Something that happened.
 enum Happening {
     Looked(Result<Overview>),
-    Explained(Result<Explanation>),
+    Explained(Box<Result<Explanation>>),
     Terminal(Event),
 }
 
@@ -113,7 +113,7 @@ async fn watch(
                 is_looking = false;
                 screen.look(looked);
             }
-            Some(Happening::Explained(explained)) => screen.explain(explained),
+            Some(Happening::Explained(explained)) => screen.explain(*explained),
             Some(Happening::Terminal(event)) => match screen.react(&event) {
                 Reaction::Quit => return Ok(()),
                 Reaction::Redraw => {}
@@ -121,7 +121,9 @@ async fn watch(
                     let (aws, answers) = (aws.clone(), happenings.clone());
                     tokio::spawn(async move {
                         let answer = extension::get(&aws, &format!("explain/{id}")).await;
-                        let _ = answers.send(Happening::Explained(answer.and_then(explain::read))).await;
+                        let _ = answers
+                            .send(Happening::Explained(Box::new(answer.and_then(explain::read))))
+                            .await;
                     });
                 }
             },
