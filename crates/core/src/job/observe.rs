@@ -80,6 +80,7 @@ impl Turn<'_> {
         // What an environment could launch for is known without the instances that it has launched.
         self.state.capacity_changed |= record.managed.is_none();
         self.state.instances.put(record, true, self.now);
+        self.state.instance_idle(&id); // until something is placed on it
         let expected = self.state.instances.get(&id).map(|room| room.attempts.clone()).unwrap_or_default();
         self.state.schedule_due = true;
 

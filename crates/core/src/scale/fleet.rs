@@ -92,8 +92,13 @@ impl State {
         if let Some(fleet) = Fleet::new(ce, short, now) {
             let earliest = fleet.short.values().min().copied();
             let fleet = match known {
-                Some(known) => Fleet { offer: fleet.offer, short: fleet.short, ..known },
-                None => Fleet { reconnects: self.instances.of(Some(arn)).next().is_some(), ..fleet },
+                Some(known) => {
+                    Fleet { offer: fleet.offer, short: fleet.short, look_again: Some(now), ..known }
+                }
+                None => {
+                    let reconnects = self.instances.of(Some(arn)).next().is_some();
+                    Fleet { reconnects, look_again: Some(now), ..fleet }
+                }
             };
             self.fleets.insert(arn.clone(), fleet);
             self.scale_due.insert(arn.clone());
@@ -133,6 +138,14 @@ impl State {
         }
     }
 
+    /// Whether something waits in a queue of an environment.
+    fn has_waiting(&self, environment: &Arn) -> bool {
+        self.backlogs.iter().any(|(arn, backlog)| {
+            let queue = self.job_queues.get(arn).filter(|_| !backlog.shapes.is_empty());
+            queue.is_some_and(|queue| queue.environments.contains(environment))
+        })
+    }
+
     /// Whether instances are there that have to go before an update or a deletion is over.
     pub(crate) fn is_being_replaced(&self, ce: &ComputeEnvironment) -> bool {
         let generation = ce.scaling.as_ref().map(|scaling| scaling.generation);
@@ -156,7 +169,9 @@ impl Turn<'_> {
         for arn in due {
             let Some(ce) = self.state.compute_environments.get(&arn).cloned() else { continue };
             if self.state.fleets.contains_key(&arn) {
-                self.replace_instances(&ce);
+                if !ce.status.is_settled() {
+                    self.replace_instances(&ce);
+                }
                 self.resize(&ce);
                 self.settle_if_replaced(&ce);
             }
@@ -215,6 +230,11 @@ impl Turn<'_> {
             return self.look_at(Some(at), &ce.arn);
         }
         let desired = std::mem::take(&mut fleet.desired_vcpus);
+        let is_later = fleet.look_again.is_none_or(|at| at > self.now);
+        let has_floor = self.state.fleet_vcpus(&ce.arn) >= u64::from(scaling.min_vcpus);
+        if is_later && has_floor && desired == 0 && !self.state.has_waiting(&ce.arn) {
+            return; // nothing to launch, and nothing has been idle for long enough
+        }
         let idle = self.idle_instances(ce);
         let room = self.state.room_vcpus(ce);
         // At the ceiling, with nothing idle, whatever waits changes nothing; above it, nothing is kept for what waits.
