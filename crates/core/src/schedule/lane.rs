@@ -45,11 +45,16 @@ fn all_of(shape: ShapeId) -> RangeInclusive<Key> {
     key(shape, Rank::MIN)..=key(shape, Rank::MAX)
 }
 
-/// A shape and a rank in big-endian bytes, which are in the order of their numbers and need no padding.
-type Key = (ShapeId, [u8; 8]);
+/// A shape, and the upper and the lower half of a rank: in the same order as the whole, without padding.
+type Key = (ShapeId, u32, u32);
 
+#[expect(clippy::cast_possible_truncation, reason = "what is cut off is in the other half")]
 fn key(shape: ShapeId, rank: Rank) -> Key {
-    (shape, rank.to_be_bytes())
+    (shape, (rank >> 32) as u32, rank as u32)
+}
+
+fn rank_of(&(_, upper, lower): &Key) -> Rank {
+    u64::from(upper) << 32 | u64::from(lower)
 }
 
 /// The jobs of one share, or of a whole FIFO queue.
@@ -103,24 +108,25 @@ impl Lane {
 
     /// Takes one job or child of the first job of a shape; says whether that was the last of the job.
     pub(crate) fn take(&mut self, shape: ShapeId) -> Option<(Uuid, bool)> {
-        let (&(_, rank), first) = self.waiting.range_mut(all_of(shape)).next()?;
-        let Waiting { job, count } = *first;
-        if count > 1 {
-            first.count -= 1;
+        // Up to the end of the map: another bound would have to be searched for.
+        let mut from = self.waiting.range_mut(key(shape, Rank::MIN)..);
+        let (&first, waiting) = from.next().filter(|(key, _)| key.0 == shape)?;
+        let job = waiting.job;
+        if waiting.count > 1 {
+            waiting.count -= 1;
             return Some((job, false));
         }
-        self.waiting.remove(&(shape, rank));
-        self.heads.remove(&(Rank::from_be_bytes(rank), shape));
-        self.heads.extend(self.head(shape).map(|rank| (rank, shape)));
+        let next = from.next().map(|(key, _)| *key).filter(|key| key.0 == shape);
+        self.waiting.remove(&first);
+        self.heads.remove(&(rank_of(&first), shape));
+        self.heads.extend(next.map(|key| (rank_of(&key), shape)));
         Some((job, true))
     }
 
     /// The first job of a shape.
     pub(crate) fn first_of(&self, shape: ShapeId) -> Option<(Rank, Waiting)> {
-        self.waiting
-            .range(all_of(shape))
-            .next()
-            .map(|(&(_, rank), &waiting)| (Rank::from_be_bytes(rank), waiting))
+        let first = self.waiting.range(key(shape, Rank::MIN)..).next();
+        first.filter(|(key, _)| key.0 == shape).map(|(key, &waiting)| (rank_of(key), waiting))
     }
 
     fn head(&self, shape: ShapeId) -> Option<Rank> {
@@ -166,8 +172,8 @@ impl Lane {
 /// A job of the shape that has this number among those of [`Jobs`].
 type Upcoming = Reverse<(Rank, usize, Uuid, u32)>;
 
-fn upcoming(number: usize, (&(_, rank), waiting): (&Key, &Waiting)) -> Upcoming {
-    Reverse((Rank::from_be_bytes(rank), number, waiting.job, waiting.count))
+fn upcoming(number: usize, (key, waiting): (&Key, &Waiting)) -> Upcoming {
+    Reverse((rank_of(key), number, waiting.job, waiting.count))
 }
 
 /// The jobs of a lane, in order.

@@ -26,6 +26,9 @@ use crate::state::State;
 use crate::text::Text;
 use crate::time::Timestamp;
 
+/// So many open shapes or fewer are looked up one by one.
+const OPEN_FEW: usize = 8;
+
 /// A job, or the next child of an array, that has got room.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assignment {
@@ -55,10 +58,8 @@ struct Queue {
     environments: Vec<usize>,
     /// Shapes that may find room.
     open: BTreeSet<ShapeId>,
-    /// Lanes that have something of an open shape: by score, then by submission.
-    lanes: BinaryHeap<Reverse<(u128, u64, usize)>>,
-    /// Where each lane has come to.
-    next: BTreeMap<usize, (Rank, ShapeId)>,
+    /// Lanes that have something of an open shape: by score, then by submission; and where each has come to.
+    lanes: BinaryHeap<Reverse<(u128, u64, usize, Rank, ShapeId)>>,
     /// Thousandths of a vCPU beyond which a share that has some gets no more.
     cap: u64,
     /// The first job of each lane of a shape that is known to find no room: by score and place in the order of submission.
@@ -168,22 +169,21 @@ impl State {
 impl Queue {
     /// Place in the order of submission of the job that goes next.
     fn peek(&self) -> Option<u64> {
-        self.lanes.peek().map(|Reverse((_, sequence, _))| *sequence)
+        self.lanes.peek().map(|Reverse((_, sequence, ..))| *sequence)
     }
 
     /// Puts a lane in its turn, at its first job from `from` on that is of an open shape.
     fn enter(&mut self, number: usize, from: Rank, has: u128) {
         let lane = self.backlog.lane(number);
-        // Whichever is shorter: the heads of the lane, or the open shapes.
-        let next = if self.open.len() * 4 < lane.shapes() {
+        // All calls for a lane pass over each of its heads once. Where few shapes are open, that would be too much.
+        let next = if self.open.len() <= OPEN_FEW && self.open.len() < lane.shapes() {
             let heads = self.open.iter().filter_map(|&shape| Some((lane.first_of(shape)?.0, shape)));
             heads.min()
         } else {
             lane.heads_from(from).find(|(_, shape)| self.open.contains(shape))
         };
         if let Some((rank, shape)) = next {
-            self.next.insert(number, (rank, shape));
-            self.lanes.push(Reverse((has, sequence(rank), number)));
+            self.lanes.push(Reverse((has, sequence(rank), number, rank, shape)));
         }
     }
 }
@@ -219,7 +219,6 @@ impl Pass<'_> {
             environments,
             open,
             lanes: BinaryHeap::new(),
-            next: BTreeMap::new(),
             cap,
             closed: BTreeMap::new(),
             blocked: None,
@@ -263,8 +262,7 @@ impl Pass<'_> {
 
     /// Tries the job that goes next; `false` when none is left that may find room.
     fn step(&mut self, queue: &mut Queue) -> bool {
-        let Some(Reverse((score, place, number))) = queue.lanes.pop() else { return false };
-        let (rank, shape) = queue.next[&number];
+        let Some(Reverse((score, place, number, rank, shape))) = queue.lanes.pop() else { return false };
         if !queue.open.contains(&shape) {
             queue.enter(number, rank, score); // closed since
             return true;
