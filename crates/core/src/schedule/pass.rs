@@ -59,7 +59,7 @@ struct Queue {
     /// Shapes that may find room.
     open: BTreeSet<ShapeId>,
     /// Lanes that have something of an open shape: by score, then by submission; and where each has come to.
-    lanes: BinaryHeap<Reverse<(u128, u64, usize, Rank, ShapeId)>>,
+    lanes: BinaryHeap<Reverse<Next>>,
     /// Thousandths of a vCPU beyond which a share that has some gets no more.
     cap: u64,
     /// The first job of each lane of a shape that is known to find no room: by score and place in the order of submission.
@@ -71,6 +71,9 @@ struct Queue {
     /// Somebody had to wait for another reason than that no instance has room.
     held_back: bool,
 }
+
+/// A lane's score, the place in the order of submission of its next job, its number; and that job's rank and shape.
+type Next = (u128, u64, usize, Rank, ShapeId);
 
 /// A job that has to wait, and its shape.
 type Blocked = (Uuid, ShapeId);
