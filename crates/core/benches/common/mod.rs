@@ -172,7 +172,11 @@ fn gang() -> JobDefinition {
         properties: Document::default(),
     };
     let range = NodeRange { target: "0:".into(), first: 0, last: None, task, consumables: None };
-    let nodes = NodesTemplate { num_nodes: GANG as u32, main_node: 0, ranges: vec![range] };
+    let nodes = NodesTemplate {
+        num_nodes: u32::try_from(GANG).expect("a gang is small"),
+        main_node: 0,
+        ranges: vec![range],
+    };
     JobDefinition { container: None, nodes: Some(Box::new(nodes)), ..definition() }
 }
 
