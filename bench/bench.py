@@ -3,7 +3,8 @@
     bench.py BINARY [PART]
 
 Figures that have a peer are taken side by side in one run, in alternation, because machines are noisy; each has its
-median and its spread. A whole run writes docs/benchmarks.md, a part prints its rows alone.
+median and its spread. A whole run writes docs/benchmarks.md, a part prints its rows alone; but for the part `schedule`,
+which has a chapter of its own there and writes it ([schedule.py](schedule.py)).
 """
 
 import datetime
@@ -16,8 +17,10 @@ import sys
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+PAGE = ROOT / "docs" / "benchmarks.md"
 sys.path.insert(0, str(ROOT / "tests"))
 
+import schedule  # noqa: E402
 from client import Connection, flood, request  # noqa: E402
 from server import GROUP, Server  # noqa: E402
 
@@ -196,11 +199,20 @@ def table(rows):
     return "\n".join(text)
 
 
+def replace_chapter(chapter):
+    """Puts the chapter about the scheduler in the place of the one that the page has."""
+    page = PAGE.read_text(encoding="utf-8").split(schedule.HEADING)[0].rstrip()
+    PAGE.write_text(f"{page}\n\n{schedule.HEADING}\n\n{chapter}", encoding="utf-8")
+
+
 def main():
     os.environ["FORNADA_BIN"] = sys.argv[1]
     only = sys.argv[2] if len(sys.argv) > 2 else None
-    if only and only not in PARTS:
-        sys.exit(f"No part is called {only}; there are {', '.join(PARTS)}.")
+    if only and only not in [*PARTS, "schedule"]:
+        sys.exit(f"No part is called {only}; there are {', '.join(PARTS)}, schedule.")
+    if only == "schedule":
+        replace_chapter(schedule.chapter())
+        return
 
     rows = []
     for name in [only] if only else PARTS:
@@ -215,7 +227,7 @@ def main():
         return
 
     version = subprocess.run([sys.argv[1], "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    (ROOT / "docs" / "benchmarks.md").write_text(
+    PAGE.write_text(
         f"""# Benchmarks
 
 Written by `make bench` on {datetime.date.today()}: {version}, release build, embedded store, signatures checked.
@@ -225,10 +237,12 @@ Written by `make bench` on {datetime.date.today()}: {version}, release build, em
 
 Spread is the smallest and the largest value: of the single jobs or requests where the line counts them, of {ROUNDS} rounds
 otherwise. A ratio is taken against the line after it, both measured in turns. `make bench ONLY=latency` (or
-{", ".join(f"`{part}`" for part in PARTS if part != "latency")}) measures one part again.
+{", ".join(f"`{part}`" for part in PARTS if part != "latency")}) measures one part again, `ONLY=schedule` the
+chapter below.
 """,
         encoding="utf-8",
     )
+    replace_chapter(schedule.chapter())
     print("Wrote docs/benchmarks.md.", file=sys.stderr)
 
 
