@@ -253,8 +253,7 @@ impl Turn<'_> {
     }
 
     fn idle_instances(&self, ce: &ComputeEnvironment) -> Vec<Idle> {
-        let rooms = self.state.instances.of(Some(&ce.arn));
-        let idle = rooms.filter(|room| room.is_open() && room.attempts.is_empty()).map(|room| Idle {
+        let idle = self.state.instances.idle(&ce.arn).map(|room| Idle {
             instance_id: room.record.instance_id.clone(),
             vcpus: u32::try_from(vcpus(&room.record)).unwrap_or(u32::MAX),
             idle_since: room.idle_since,

@@ -65,6 +65,8 @@ struct Pool {
     by_gpus: BTreeSet<(u32, Slot)>,
     /// All of them, open or not.
     members: BTreeSet<Slot>,
+    /// Those on which nothing runs.
+    idle: BTreeSet<Slot>,
     /// Thousandths of a vCPU of all but those that were asked to go.
     staying: u64,
     /// What those will have that are being launched, and how many are alike.
@@ -139,6 +141,12 @@ impl Instances {
     pub(crate) fn launching(&self, environment: &Arn) -> impl Iterator<Item = Coming> {
         let launching = self.existing_pool(Some(environment)).into_iter().flat_map(|pool| &pool.launching);
         launching.map(|(&(free, architecture), &count)| Coming { free, architecture, count })
+    }
+
+    /// The instances of an environment that scales that take attempts and have none, by number.
+    pub(crate) fn idle(&self, environment: &Arn) -> impl Iterator<Item = &Room> {
+        let idle = self.existing_pool(Some(environment)).into_iter().flat_map(|pool| &pool.idle);
+        idle.filter_map(|&slot| self.at(slot)).filter(|room| room.is_open())
     }
 
     /// What attempts leave on the open instances of an environment that have some.
@@ -245,6 +253,9 @@ impl Instances {
         }
         room.idle_since = now;
         let is_idle = room.attempts.is_empty();
+        if is_idle {
+            self.pools[room.pool].idle.insert(slot);
+        }
         self.change_used(slot, |used| used.release(need));
         self.grown(slot);
         is_idle
@@ -257,17 +268,23 @@ impl Instances {
 
     /// An attempt is on it, whose room was taken.
     pub(crate) fn attach(&mut self, id: &str, attempt: AttemptId) {
-        if let Some(room) = self.slot(id).and_then(|slot| self.rooms[slot as usize].as_mut()) {
+        let Some(slot) = self.slot(id) else { return };
+        if let Some(room) = self.rooms[slot as usize].as_mut() {
             room.attempts.insert(attempt);
             room.was_used = true;
+            self.pools[room.pool].idle.remove(&slot);
         }
     }
 
     /// An attempt is there that takes no room.
     pub(crate) fn detach(&mut self, id: &str, attempt: AttemptId, now: Timestamp) {
-        if let Some(room) = self.slot(id).and_then(|slot| self.rooms[slot as usize].as_mut()) {
+        let Some(slot) = self.slot(id) else { return };
+        if let Some(room) = self.rooms[slot as usize].as_mut() {
             room.attempts.remove(&attempt);
             room.idle_since = now;
+            if room.attempts.is_empty() {
+                self.pools[room.pool].idle.insert(slot);
+            }
         }
     }
 
@@ -395,6 +412,9 @@ impl Instances {
         let Some(room) = &self.rooms[slot as usize] else { return };
         let (capacity, pool) = (room.record.capacity, &mut self.pools[room.pool]);
         pool.members.insert(slot);
+        if room.attempts.is_empty() {
+            pool.idle.insert(slot);
+        }
         let phase = room.record.managed.as_ref().map(|managed| managed.phase);
         if phase != Some(Phase::Terminating) {
             pool.staying = pool.staying.saturating_add(capacity.milli_vcpus);
@@ -408,6 +428,7 @@ impl Instances {
     fn discount(&mut self, slot: Slot) {
         let Some(room) = &self.rooms[slot as usize] else { return };
         let (capacity, pool) = (room.record.capacity, &mut self.pools[room.pool]);
+        pool.idle.remove(&slot);
         if !pool.members.remove(&slot) {
             return;
         }
@@ -470,6 +491,9 @@ impl Instances {
             let environment = managed.map(|managed| managed.compute_environment.clone());
             assert_eq!(self.pool_of.get(&environment), Some(&room.pool), "{id} is in its own pool");
             let (pool, capacity) = (&mut pools[room.pool], room.record.capacity);
+            if room.attempts.is_empty() {
+                pool.idle.insert(slot);
+            }
             pool.members.insert(slot);
             match managed.map(|managed| managed.phase) {
                 Some(Phase::Terminating) => {}
