@@ -211,7 +211,7 @@ fn apply(cloud: &mut Cloud, step: &Step) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_happens_every_job_ends_and_fleets_shrink(steps in steps(), min in 0u32..7) {

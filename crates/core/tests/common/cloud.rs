@@ -348,7 +348,7 @@ impl Cloud {
                 self.turn(|turn| turn.observe(Observation::Connected(host, Vec::new())));
             }
             Event::LaunchFails(id) => {
-                if self.instances.remove(&id).is_some() {
+                if self.forget(&id) {
                     let failure = LaunchFailure::InsufficientCapacity;
                     self.turn(|turn| turn.observe(Observation::LaunchFailed(id, failure)));
                 }
@@ -371,11 +371,21 @@ impl Cloud {
                 self.turn(|turn| turn.observe(Observation::Exited(report)));
             }
             Event::Gone(id) => {
-                if self.instances.remove(&id).is_some() {
+                if self.forget(&id) {
                     self.turn(|turn| turn.observe(Observation::Terminated(id)));
                 }
             }
         }
+    }
+
+    /// An instance is there no more, and nothing more comes of it, even if one is launched by its name again; whether it was
+    /// there.
+    fn forget(&mut self, id: &Text) -> bool {
+        self.events.retain(|_, event| match event {
+            Event::Ready(of) | Event::LaunchFails(of) | Event::Gone(of) => of != id,
+            Event::Starts(_) | Event::Ends(..) => true,
+        });
+        self.instances.remove(id).is_some()
     }
 
     // ---- faults
