@@ -27,6 +27,13 @@ pub enum Architecture {
     Arm64,
 }
 
+impl Architecture {
+    /// Whether what wants an architecture, or any, runs on what has one; where that is not known, it does.
+    pub(crate) fn serves(has: Option<Architecture>, wanted: Option<Architecture>) -> bool {
+        wanted.is_none_or(|wanted| has.is_none_or(|has| has == wanted))
+    }
+}
+
 /// How an instance is bought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub enum Market {
@@ -137,6 +144,19 @@ pub struct Managed {
     /// The most that an hour may cost, in millionths of a US dollar; `None` for whatever it costs.
     #[n(7)]
     pub max_price: Option<u64>,
+}
+
+impl Managed {
+    /// What the provisioner is asked for, at first or again.
+    pub(crate) fn request(&self, instance_id: Text) -> InstanceRequest {
+        InstanceRequest {
+            instance_id,
+            compute_environment: self.compute_environment.clone(),
+            instance_type: self.instance_type.clone(),
+            market: self.market,
+            max_price: self.max_price,
+        }
+    }
 }
 
 /// Where a managed instance is in its life.

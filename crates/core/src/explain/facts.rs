@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::arn::Arn;
 use crate::explain::{HeldBack, Position, ShareUse, Verdict, Waits};
 use crate::id::{JobId, Member};
-use crate::instance::{Instance, LaunchFailure, Phase};
+use crate::instance::{Architecture, Instance, LaunchFailure, Phase};
 use crate::job::Job;
 use crate::quantity::Resources;
 use crate::resource::compute_environment::ComputeEnvironment;
@@ -195,9 +195,7 @@ fn place_in(
     if used.saturating_add(need.milli_vcpus) > ce.ceiling() {
         return Err(Verdict::AtCeiling { used, max: ce.ceiling() });
     }
-    let suits = |instance: &Instance| {
-        job.architecture.is_none_or(|wanted| instance.architecture.is_none_or(|has| has == wanted))
-    };
+    let suits = |instance: &Instance| Architecture::serves(instance.architecture, job.architecture);
     let rooms = || future.rooms(state, ce).filter(|(_, instance, _)| suits(instance));
     let needs = job.nodes.as_ref().map_or_else(|| vec![need], |nodes| nodes.needs());
     if let Some(instances) = pack(&needs, rooms().map(|(id, _, free)| (id, free))) {

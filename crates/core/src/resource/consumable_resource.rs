@@ -108,6 +108,14 @@ impl State {
         resource.total.saturating_sub(self.consumables_in_use(resource))
     }
 
+    /// Whether there is enough of everything. Of a resource that was deleted there is nothing.
+    pub(crate) fn consumables_available(&self, needed: &[Consumable]) -> bool {
+        needed.iter().all(|Consumable { arn, quantity }| {
+            let resource = self.consumable_resources.get(arn);
+            resource.is_some_and(|resource| *quantity <= self.consumables_left(resource))
+        })
+    }
+
     pub(crate) fn reserve_consumables(&mut self, held: &[Consumable]) {
         for Consumable { arn, quantity } in held {
             *self.consumables_held.entry(arn.clone()).or_default() += u128::from(*quantity);

@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::arn::Arn;
-use crate::instance::LaunchFailure;
+use crate::instance::{Architecture, LaunchFailure};
 use crate::resource::compute_environment::ComputeEnvironment;
 use crate::resource::job_queue::JobQueue;
 use crate::scale::plan::{Coming, Demand, left_over};
@@ -57,9 +57,8 @@ impl State {
     pub(crate) fn is_coming(&self, ce: &ComputeEnvironment, shape: &Shape) -> bool {
         let launching = |need: &Need| {
             self.instances.launching(&ce.arn).any(|coming| {
-                let suits =
-                    need.architecture.is_none_or(|it| coming.architecture.is_none_or(|has| has == it));
-                suits && coming.free.covers(&need.resources)
+                Architecture::serves(coming.architecture, need.architecture)
+                    && coming.free.covers(&need.resources)
             })
         };
         let could = |need: &Need| launching(need) || self.can_launch(ce, need, self.room_vcpus(ce));

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::arn::Arn;
 use crate::id::TaskId;
-use crate::instance::{Instance, InstanceRequest, LaunchFailure, Managed, Phase, Provision};
+use crate::instance::{Instance, LaunchFailure, Managed, Phase, Provision};
 use crate::record::Key;
 use crate::resource::Status;
 use crate::resource::compute_environment::ComputeEnvironment;
@@ -309,13 +309,7 @@ impl Turn<'_> {
                 ready_at: None,
                 max_price,
             };
-            let request = InstanceRequest {
-                instance_id: instance_id.clone(),
-                compute_environment: ce.arn.clone(),
-                instance_type: instance_type.name.into(),
-                market: scaling.market,
-                max_price,
-            };
+            let request = managed.request(instance_id.clone());
             let instance = Instance {
                 instance_id: instance_id.clone(),
                 incarnation: TaskId(0),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::attempt::Observation;
 use crate::id::AttemptId;
-use crate::instance::{InstanceRequest, LaunchFailure, Managed, Phase, Provision};
+use crate::instance::{LaunchFailure, Managed, Phase, Provision};
 use crate::record::Key;
 use crate::scale::fleet::SHORT_MS;
 use crate::text::Text;
@@ -85,13 +85,7 @@ impl Turn<'_> {
             match (managed.phase, ids.contains(&id)) {
                 (Phase::Terminating, true) => self.provision(Provision::Terminate(id)),
                 (Phase::Launching, false) => {
-                    let request = InstanceRequest {
-                        instance_id: id,
-                        compute_environment: managed.compute_environment,
-                        instance_type: managed.instance_type,
-                        market: managed.market,
-                        max_price: managed.max_price,
-                    };
+                    let request = managed.request(id);
                     self.provision(Provision::Launch(Box::new(request)));
                 }
                 (Phase::Ready | Phase::Draining(_) | Phase::Terminating, false) => self.terminated(&id),

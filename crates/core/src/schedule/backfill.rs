@@ -37,16 +37,11 @@ pub(crate) struct Claim {
     pub(crate) at: Option<Timestamp>,
     /// The instance that it will run on, and what it leaves there then; `None` when it may be any.
     on: Option<(Slot, Resources)>,
-    /// There is no instance that it could not run on.
-    is_everywhere: bool,
+    /// Nobody can go past: it may run anywhere, and nobody knows when.
+    pub(crate) is_of_everything: bool,
 }
 
 impl Claim {
-    /// Nobody can go past: it may run anywhere, and nobody knows when.
-    pub(crate) fn is_of_everything(&self) -> bool {
-        self.is_everywhere && self.at.is_none()
-    }
-
     /// Whether an attempt of `shape` may start on an instance at `now`.
     pub(crate) fn allows(
         &self,
@@ -83,7 +78,7 @@ impl Claim {
 
     fn could_run_on(&self, room: &Room) -> bool {
         room.record.capacity.covers(&self.part)
-            && self.architecture.is_none_or(|wanted| room.record.architecture.is_none_or(|has| has == wanted))
+            && Architecture::serves(room.record.architecture, self.architecture)
     }
 }
 
@@ -114,7 +109,7 @@ impl State {
             architecture: shape.architecture,
             at: None,
             on: None,
-            is_everywhere: false,
+            is_of_everything: false,
         };
         let at_ceiling = |e: &Ceiling| {
             e.max < self.instances.total(e.pool).milli_vcpus
@@ -136,7 +131,7 @@ impl State {
         }
         let mut others =
             all.iter().flat_map(|&pool| self.instances.open_in(pool).map(move |room| (pool, room)));
-        claim.is_everywhere = claim.at.is_none()
+        claim.is_of_everything = claim.at.is_none()
             && others.all(|(pool, (_, room))| claim.pools.contains(&pool) && claim.could_run_on(room));
         claim
     }

@@ -248,13 +248,18 @@ impl State {
         }
     }
 
+    /// How much of a job is RUNNABLE: of an array its children, of another one or none.
+    fn runnable_count(&self, job: &Job) -> u32 {
+        match self.arrays.get(&job.id) {
+            Some(array) => array.runnable_count(),
+            None => u32::from(job.execution.status == JobStatus::Runnable),
+        }
+    }
+
     /// Puts a job among those with something RUNNABLE, or takes it out, as its status and its children say.
     pub(crate) fn sync_backlog(&mut self, job: Uuid) {
         let job = Arc::clone(&self.jobs[&job]);
-        let count = match self.arrays.get(&job.id) {
-            Some(array) => array.runnable_count(),
-            None => u32::from(job.execution.status == JobStatus::Runnable),
-        };
+        let count = self.runnable_count(&job);
         let (now, shape, rank) = (self.latest, Shape::of(&job), rank(&job));
         let Some(backlog) = self.backlogs.get_mut(&job.queue) else { return };
         let Some(lane) = backlog.lane_of(job.share_identifier.as_deref().unwrap_or_default()) else { return };
@@ -463,10 +468,7 @@ impl State {
                 let queue = queues.entry(&job.queue).or_default();
                 queue.lanes.entry(job.share_identifier.as_deref().unwrap_or_default()).or_default().0 += 1;
             }
-            let runnable = match self.arrays.get(&job.id) {
-                Some(array) => array.runnable_count(),
-                None => u32::from(job.execution.status == JobStatus::Runnable),
-            };
+            let runnable = self.runnable_count(job);
             if runnable > 0 {
                 let shape = self.shapes.find(&Shape::of(job)).expect("its shape waits");
                 let waiting = queues.entry(&job.queue).or_default().shapes.entry(shape).or_default();

@@ -8,6 +8,7 @@
 
 use crate::arn::Arn;
 use crate::id::{JobId, Member};
+use crate::instance::Architecture;
 use crate::job::JobStatus;
 use crate::quantity::Resources;
 use crate::resource::Status;
@@ -149,21 +150,13 @@ impl State {
         }
     }
 
-    /// Whether there is enough of every consumable resource for one unit of a shape.
-    fn has_consumables(&self, shape: &Shape) -> bool {
-        shape.consumables.iter().all(|needed| {
-            let resource = self.consumable_resources.get(&needed.arn);
-            resource.is_some_and(|resource| needed.quantity <= self.consumables_left(resource))
-        })
-    }
-
     /// Why the head of a queue waits, if it is of this shape.
     pub(crate) fn diagnose(&self, queue: &Arn, shape: ShapeId) -> Diagnosis {
         if let Some(reason) = self.backlogs.get(queue).and_then(|backlog| backlog.never.get(&shape)) {
             return Diagnosis::Stuck((*reason).into());
         }
         let mut environments = self.environments_of(queue).peekable();
-        if environments.peek().is_none() || !self.has_consumables(self.shapes.get(shape)) {
+        if environments.peek().is_none() || !self.consumables_available(&self.shapes.get(shape).consumables) {
             return Diagnosis::Waits;
         }
         if self.environments_of(queue).all(|ce| ce.status == Status::Invalid) {
@@ -207,9 +200,7 @@ impl State {
         let fits_somewhere = |part: &Resources| {
             machines().any(|machine| {
                 machine.capacity.covers(part)
-                    && shape
-                        .architecture
-                        .is_none_or(|wanted| machine.architecture.is_none_or(|has| has == wanted))
+                    && Architecture::serves(machine.architecture, shape.architecture)
             })
         };
         all.covers(&shape.need) && shape.parts().all(|(part, _)| fits_somewhere(&part))

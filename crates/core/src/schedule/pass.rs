@@ -337,7 +337,7 @@ impl Pass<'_> {
         }
         // There is room, but somebody waits who came before.
         self.claim(queue);
-        let is_in_vain = queue.backlog.claim.as_ref().is_some_and(Claim::is_of_everything);
+        let is_in_vain = queue.backlog.claim.as_ref().is_some_and(|claim| claim.is_of_everything);
         let allowed = if is_in_vain { None } else { self.search(queue, shape, true) };
         allowed.ok_or_else(|| {
             queue.backlog.denied.insert(shape);

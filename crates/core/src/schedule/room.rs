@@ -356,9 +356,9 @@ impl Instances {
     }
 
     /// Whether an instance has that architecture, as far as is known.
-    pub(crate) fn is_of(&self, slot: Slot, wanted: Architecture) -> bool {
+    fn is_of(&self, slot: Slot, wanted: Architecture) -> bool {
         let has = self.at(slot).and_then(|room| room.record.architecture);
-        has.is_none_or(|has| has == wanted)
+        Architecture::serves(has, Some(wanted))
     }
 
     /// Instances with more room than at the last pass, and forgets them; `None` when they are many.
