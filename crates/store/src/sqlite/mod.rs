@@ -4,8 +4,12 @@
 //! WAL with `synchronous=FULL`: a commit is on disk when it returns. One connection writes, others read; a reader sees only
 //! what is committed.
 
+mod check;
 mod index;
+#[cfg(test)]
+mod migration_tests;
 mod record;
+mod snapshot;
 
 use std::fs;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
@@ -16,7 +20,9 @@ use fornada_core::record::{Change, Record};
 use fornada_engine::port::store::{Error, Store};
 use rusqlite::{Connection, OpenFlags, Transaction, params};
 
+pub use check::{Counts, check};
 pub use index::SqliteIndex;
+pub use snapshot::{CopyError, Snapshot, Use};
 
 /// Says "this is a Fornada store" in the file's header ("Forn").
 const APPLICATION_ID: i32 = 0x466f_726e;
@@ -90,6 +96,15 @@ pub enum OpenError {
         /// Its version.
         found: i32,
     },
+    /// Damaged on its disk.
+    #[error("{} is damaged: restore the data directory from a backup (fornada restore)", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite met.
+        #[source]
+        source: rusqlite::Error,
+    },
     /// The file cannot be created.
     #[error("cannot create {}", path.display())]
     Create {
@@ -110,6 +125,19 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// What an error of SQLite means for the store in `path`.
+    fn of(path: &Path) -> impl Fn(rusqlite::Error) -> OpenError {
+        move |source| match source.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase) => OpenError::Foreign { path: path.to_owned() },
+            Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
+                OpenError::Damaged { path: path.to_owned(), source }
+            }
+            _ => OpenError::Open { path: path.to_owned(), source },
+        }
+    }
+}
+
 /// The writing side.
 pub struct SqliteStore {
     connection: Connection,
@@ -126,30 +154,27 @@ impl SqliteStore {
             Err(exists) if exists.kind() == std::io::ErrorKind::AlreadyExists => false,
             Err(source) => return Err(OpenError::Create { path: path.to_owned(), source }),
         };
-        let failed = |source: rusqlite::Error| match source.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => OpenError::Foreign { path: path.to_owned() },
-            _ => OpenError::Open { path: path.to_owned(), source },
-        };
+        let failed = OpenError::of(path);
         let mut connection = Connection::open_with_flags(
             path,
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )
-        .map_err(failed)?;
+        .map_err(&failed)?;
         let mut created = created;
-        match pragma(&connection, "application_id").map_err(failed)? {
-            APPLICATION_ID => match pragma(&connection, "user_version").map_err(failed)? {
-                found @ 1..=SCHEMA_VERSION => migrate(&mut connection, found).map_err(failed)?,
+        match pragma(&connection, "application_id").map_err(&failed)? {
+            APPLICATION_ID => match pragma(&connection, "user_version").map_err(&failed)? {
+                found @ 1..=SCHEMA_VERSION => migrate(&mut connection, found).map_err(&failed)?,
                 found => return Err(OpenError::Newer { path: path.to_owned(), found }),
             },
             // An empty file is the trace of a first start that was cut short.
-            0 if is_empty(&connection).map_err(failed)? => {
+            0 if is_empty(&connection).map_err(&failed)? => {
                 created = true;
-                configure(&connection).map_err(failed)?;
-                migrate(&mut connection, 0).map_err(failed)?;
+                configure(&connection).map_err(&failed)?;
+                migrate(&mut connection, 0).map_err(&failed)?;
             }
             _ => return Err(OpenError::Foreign { path: path.to_owned() }),
         }
-        configure(&connection).map_err(failed)?;
+        configure(&connection).map_err(&failed)?;
         for suffix in ["-wal", "-shm"] {
             let mut side = path.as_os_str().to_owned();
             side.push(suffix);
