@@ -19,6 +19,11 @@ GOLDEN = pathlib.Path(__file__).parent.parent / "crates/store/tests/golden"
 HOLD = "exec sleep 600"
 
 
+def output(size):
+    """A script that writes so many bytes, in long lines."""
+    return f"head -c {size} /dev/zero | tr '\\0' x | fold -w 60000"
+
+
 def fornada(*arguments, seconds=60):
     """Runs a command that needs no server."""
     return subprocess.run(
@@ -73,7 +78,7 @@ def restored(own_server):
     return make
 
 
-def test_everything_acknowledged_is_in_the_backup(own_server, restored):
+def test_everything_acknowledged_is_in_the_backup(own_server, restored, tmp_path):
     """Backups while clients submit and jobs run and log: each has what was acknowledged before it began, and its logs."""
     server = own_server(capacity="vcpus=32,memory=65536").start()
     secrets = server.data_dir / "secrets"
@@ -98,7 +103,7 @@ def test_everything_acknowledged_is_in_the_backup(own_server, restored):
             for number in range(4):
                 wait_for(lambda: len(acknowledged), lambda count: count >= 20 * (number + 1))
                 before = list(acknowledged)
-                path = server.root / f"backup-{number}"
+                path = tmp_path / f"backup-{number}"
                 report = json.loads(done("backup", path, "--data-dir", server.data_dir, "--output", "json"))
                 assert report["storeBytes"] == (path / "store.db").stat().st_size and report["logFiles"] > 0
                 backups.append((path, before))
@@ -208,7 +213,7 @@ def test_places_that_are_refused(own_server, tmp_path):
 def test_a_backup_that_is_killed_leaves_no_half(own_server, tmp_path):
     """Whenever it is killed: there is no backup or a whole one, and the next one is made in its place."""
     server = own_server().start()
-    server.succeed(server.submit("yes x | head -c 30000000"), seconds=60)
+    server.succeed(server.submit(output(30_000_000)), seconds=60)
     for number in range(25):
         target = tmp_path / f"backup-{number}"
         process = subprocess.Popen([binary(), "backup", target, "--data-dir", server.data_dir], env=clean_environment())
@@ -235,7 +240,7 @@ def intact(tmp_path_factory):
         server.start()
         server.succeed(server.submit("echo one; echo two; echo three", name="small"))
         server.succeed(server.submit("true", array=2))
-        server.succeed(server.submit("yes xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx | head -c 100000000"), 120)
+        server.succeed(server.submit(output(80_000_000)), 120)
         backup = tmp_path_factory.mktemp("intact") / "backup"
         done("backup", backup, "--data-dir", server.data_dir)
     finally:

@@ -6,8 +6,9 @@
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
+use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,11 @@ pub enum Error {
     /// One directory, one node.
     #[error("another node already runs in {path}", path = .0.display())]
     InUse(PathBuf),
+    /// One machine, one node: a data directory and its restored backup are the same machine.
+    #[error(
+        "another node runs as {0}, this directory's name of the machine: it is that of the directory that this one is a copy of; stop that node first"
+    )]
+    NameInUse(String),
     /// A file, directory or socket of the node.
     #[error("the node cannot use {path}", path = path.display())]
     Path {
@@ -55,16 +61,10 @@ impl Directory {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);
         let lock = options.open(path.join("node.lock")).map_err(&io)?;
-        let deadline = Instant::now() + LET_GO;
-        loop {
-            match lock.try_lock() {
-                Ok(()) => break,
-                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                    std::thread::sleep(Duration::from_millis(5));
-                }
-                Err(TryLockError::WouldBlock) => return Err(Error::InUse(path.to_owned())),
-                Err(TryLockError::Error(error)) => return Err(io(error)),
-            }
+        match patiently(|| lock.try_lock(), |error| matches!(error, TryLockError::WouldBlock)) {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Error::InUse(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(io(error)),
         }
         fs::write(path.join("node.pid"), format!("{}\n", std::process::id())).map_err(&io)?;
         Ok(Directory { path: path.to_owned(), _lock: lock })
@@ -97,6 +97,18 @@ impl Directory {
         Ok(id)
     }
 
+    /// Takes the name of the machine for as long as the result lives. The cgroups go by that name, so a second node that had it
+    /// too, in a copy of the directory, would take the jobs of the first for left over, and kill them.
+    pub(crate) fn claim(instance_id: &str) -> Result<UnixDatagram, Error> {
+        // An abstract name, which is free again when its holder is gone, however it went.
+        let address = SocketAddr::from_abstract_name(format!("fornada-{instance_id}"))?;
+        let is_taken = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+        patiently(|| UnixDatagram::bind_addr(&address), is_taken).map_err(|error| match is_taken(&error) {
+            true => Error::NameInUse(instance_id.to_owned()),
+            false => Error::System(error),
+        })
+    }
+
     /// Listens on the socket, in place of one that an earlier node left.
     pub(crate) fn listen(&self) -> Result<UnixListener, Error> {
         let path = self.path.join(SOCKET);
@@ -116,6 +128,19 @@ impl Directory {
     /// Where the notes are.
     pub(crate) fn attempts(&self) -> PathBuf {
         self.path.join("attempts")
+    }
+}
+
+/// Tries again while a node that was just killed may hold what is asked for.
+fn patiently<T, E>(attempt: impl Fn() -> Result<T, E>, is_held: impl Fn(&E) -> bool) -> Result<T, E> {
+    let deadline = Instant::now() + LET_GO;
+    loop {
+        match attempt() {
+            Err(error) if is_held(&error) && Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            result => return result,
+        }
     }
 }
 
@@ -183,5 +208,15 @@ mod tests {
         drop(first);
         assert!(connect(&long).is_err());
         assert_eq!(Directory::open(&long).unwrap().instance_id().unwrap(), id);
+    }
+
+    #[test]
+    fn one_node_a_machine() {
+        let id = format!("i-{:017x}", random_128() >> 60);
+        let first = Directory::claim(&id).unwrap();
+        let second = Directory::claim(&id).err().unwrap();
+        assert!(second.to_string().starts_with(&format!("another node runs as {id}")), "{second}");
+        drop(first);
+        Directory::claim(&id).unwrap();
     }
 }

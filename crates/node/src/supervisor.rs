@@ -86,6 +86,7 @@ pub async fn run(config: Config, logs: Arc<dyn LogWriter>) -> Result<(), Error> 
 
     let directory = Directory::open(&config.dir)?;
     let instance_id = directory.instance_id()?;
+    let _name = Directory::claim(&instance_id)?;
     let cgroups = if config.cgroups { Cgroups::set_up(&instance_id) } else { Cgroups::none() };
     let missing = cgroups.missing().join(", ");
     if !missing.is_empty() {
