@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use fornada_core::arn::Scope;
+use fornada_core::id::Uuid;
+use fornada_core::turn::Turn;
 use fornada_engine::Handle;
 use fornada_engine::port::clock::Clock;
 use fornada_engine::port::log::LogReader;
@@ -65,5 +67,31 @@ impl Call {
     ) -> Result<R, WireError> {
         let app = Arc::clone(&self.app);
         tokio::task::spawn_blocking(move || read(&app)).await.map_err(WireError::server)?
+    }
+
+    /// Applies a command, or reads, in a turn that has these jobs in memory, as far as they exist: those that ended long ago
+    /// are fetched from the store first.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the engine gives no answer.
+    pub async fn decide_about<R: Send + 'static>(
+        &self,
+        jobs: Vec<Uuid>,
+        command: impl FnOnce(&mut Turn<'_>) -> R + Send + 'static,
+    ) -> Result<R, WireError> {
+        let attempt = move |turn: &mut Turn<'_>| {
+            let absent: Vec<Uuid> = jobs.into_iter().filter(|&job| !turn.state().knows(job)).collect();
+            if absent.is_empty() { Ok(command(turn)) } else { Err((absent, command)) }
+        };
+        let (absent, command) = match self.app.engine.decide(attempt).await? {
+            Ok(result) => return Ok(result),
+            Err(again) => again,
+        };
+        let past = self.blocking(move |app| app.jobs.past_jobs(&absent).map_err(WireError::server)).await?;
+        let with_past = move |turn: &mut Turn<'_>| {
+            past.into_iter().for_each(|job| turn.recall(job));
+            command(turn)
+        };
+        Ok(self.app.engine.decide(with_past).await?)
     }
 }

@@ -78,9 +78,9 @@ impl Engine {
     /// # Panics
     /// When no thread can be started.
     pub fn start(mut ports: Ports) -> Result<Engine, store::Error> {
-        let records = ports.store.load()?;
-        let count = records.len();
-        let mut state = State::recover(records);
+        let loaded = ports.store.load()?;
+        let count = loaded.records.len();
+        let mut state = State::recover(loaded);
         state.configure(ports.settings);
         info!(records = count, "state recovered");
 

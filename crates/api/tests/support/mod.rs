@@ -10,8 +10,11 @@ use fornada_api::limits::Limits;
 use fornada_api::{defaults, front};
 use fornada_core::arn::Scope;
 use fornada_core::attempt::Action;
+use fornada_core::history::{PastExecution, PastJob};
+use fornada_core::id::{JobId, Uuid};
 use fornada_core::instance::Provision;
-use fornada_core::record::{Change, Record};
+use fornada_core::job::Job;
+use fornada_core::record::{Change, Loaded};
 use fornada_core::service_job::ServiceJob;
 use fornada_core::state::Settings;
 use fornada_core::text::Text;
@@ -34,8 +37,8 @@ use tower::ServiceExt;
 struct Nothing;
 
 impl Store for Nothing {
-    fn load(&mut self) -> Result<Vec<Record>, store::Error> {
-        Ok(Vec::new())
+    fn load(&mut self) -> Result<Loaded, store::Error> {
+        Ok(Loaded::default())
     }
 
     fn commit(&mut self, _: &[Change]) -> Result<(), store::Error> {
@@ -58,6 +61,22 @@ impl JobIndex for Nothing {
 
     fn list_service_jobs(&self, _: &ServiceJobQuery) -> Result<Vec<Arc<ServiceJob>>, store::Error> {
         Ok(Vec::new())
+    }
+
+    fn list_consumers(&self, _: &str, _: Option<u64>, _: u32) -> Result<Vec<Arc<Job>>, store::Error> {
+        Ok(Vec::new())
+    }
+
+    fn find(&self, _: &[JobId]) -> Result<Vec<(JobId, PastExecution)>, store::Error> {
+        Ok(Vec::new())
+    }
+
+    fn past_jobs(&self, _: &[Uuid]) -> Result<Vec<PastJob>, store::Error> {
+        Ok(Vec::new())
+    }
+
+    fn expire(&self, _: Timestamp) -> Result<u64, store::Error> {
+        Ok(0)
     }
 }
 

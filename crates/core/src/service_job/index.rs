@@ -127,7 +127,7 @@ impl State {
         self.service_jobs.records.get(&id)
     }
 
-    /// Service jobs by status.
+    /// Service jobs by status; of those that have ended, the ones that did so since the server started.
     pub fn service_job_counts(&self) -> ServiceJobCounts {
         self.service_jobs.counts
     }
@@ -141,6 +141,27 @@ impl State {
         if !job.status.is_terminal() {
             *self.service_jobs.backlog(&job.queue).live.entry(job.lane()).or_default() += 1;
         }
+    }
+
+    /// A service job that ended long ago leaves memory, and with it the token that it was submitted with.
+    pub(crate) fn let_go_of_service_job(&mut self, id: Uuid) {
+        let jobs = &mut self.service_jobs;
+        let Some(job) = jobs.records.remove(&id) else { return };
+        if let Some(token) = &job.client_token {
+            let token = (job.scope(), token.clone());
+            if jobs.tokens.get(&token) == Some(&id) {
+                jobs.tokens.remove(&token);
+            }
+        }
+    }
+
+    /// The reverse of [`State::let_go_of_service_job`].
+    pub(crate) fn bring_back_service_job(&mut self, job: Arc<ServiceJob>) {
+        let jobs = &mut self.service_jobs;
+        if let Some(token) = &job.client_token {
+            jobs.tokens.entry((job.scope(), token.clone())).or_insert(job.id);
+        }
+        jobs.records.insert(job.id, job);
     }
 
     pub(crate) fn recover_service_jobs(&mut self) {
@@ -158,6 +179,9 @@ impl State {
                 if let (Some(started_at), Some((seconds, _))) = (job.started_at, job.time_limit()) {
                     self.set_timer(started_at.plus_seconds(seconds), Timer::ServiceJobTimeout(attempt));
                 }
+            }
+            if job.status.is_terminal() {
+                self.remember(job.id);
             }
         }
     }
@@ -240,7 +264,12 @@ impl State {
             );
         }
         assert_eq!(self.service_jobs.in_use, want.in_use, "environments add up");
-        assert_eq!(self.service_jobs.counts, want.counts, "service jobs are counted by status");
+        let live = |[live @ .., _, _]: ServiceJobCounts| live;
+        assert_eq!(
+            live(self.service_jobs.counts),
+            live(want.counts),
+            "live service jobs are counted by status"
+        );
         for (arn, backlog) in &self.service_jobs.backlogs {
             let waiting: usize =
                 backlog.lanes.values().map(BTreeMap::len).sum::<usize>() + backlog.unplaceable.len();
@@ -287,6 +316,7 @@ impl Turn<'_> {
             ServiceJobStatus::Scheduled => self.state.service_jobs.dequeue(&job),
             ServiceJobStatus::Succeeded | ServiceJobStatus::Failed => {
                 self.state.service_jobs.dequeue(&job);
+                self.state.remember(id);
                 self.service_job_ended(&job);
             }
             ServiceJobStatus::Submitted
