@@ -92,7 +92,6 @@ impl State {
     ///
     /// # Panics
     /// When it is not: a bug.
-    #[expect(clippy::iter_over_hash_type, reason = "whatever the order, the same is found")]
     pub(crate) fn check_history(&self) {
         let jobs = self.jobs.values().filter(|job| job.execution.status.is_terminal()).map(|job| job.id);
         let services = self.service_jobs.records.values();
