@@ -56,6 +56,10 @@ clients-quick: ## the quickest of them
 bench: release $(VENV)/ready ## measure a release build, write docs/benchmarks.md (ONLY=latency: one part, print only)
 	"$(VENV)/bin/python" bench/bench.py "$(CARGO_TARGET_DIR)/release/fornada" $(ONLY)
 
+soak: release $(VENV)/ready ## short jobs for a long time, and whether anything grows (MINUTES=60 JOBS_A_MINUTE=10000 ARGS="--listen …")
+	"$(VENV)/bin/python" bench/soak.py "$(CARGO_TARGET_DIR)/release/fornada" --minutes $(or $(MINUTES),60) \
+		--jobs-a-minute $(or $(JOBS_A_MINUTE),10000) -- $(ARGS)
+
 deny: ## licences, advisories, duplicates and sources of all dependencies (needs cargo-deny)
 	cargo deny check
 
@@ -76,4 +80,4 @@ $(JAVASCRIPT)/ready: tests/javascript/package-lock.json
 	npm ci --prefix "$(JAVASCRIPT)" --ignore-scripts --no-audit --no-fund --silent
 	touch "$@"
 
-.PHONY: help run up build release lint test dev clients clients-quick bench deny clean
+.PHONY: help run up build release lint test dev clients clients-quick bench soak deny clean

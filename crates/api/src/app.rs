@@ -9,10 +9,15 @@ use fornada_engine::Handle;
 use fornada_engine::port::clock::Clock;
 use fornada_engine::port::log::LogReader;
 use fornada_engine::port::store::JobIndex;
+use tokio::sync::Semaphore;
 
 use crate::access_keys::AccessKeys;
 use crate::error::WireError;
 use crate::limits::Limits;
+
+/// Reads of the disk at once; more wait. Each may hold some MiB, and a disk serves no more of them any faster.
+const READS_MAX: usize = 32;
+static READS: Semaphore = Semaphore::const_new(READS_MAX);
 
 /// Whether signatures are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +62,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// Runs `read`, which blocks on disk, off the async threads.
+    /// Runs `read`, which blocks on disk, off the async threads; a bounded number at once.
     ///
     /// # Errors
     /// Those of `read`, and when it panics.
@@ -66,7 +71,12 @@ impl Call {
         read: impl FnOnce(&App) -> Result<R, WireError> + Send + 'static,
     ) -> Result<R, WireError> {
         let app = Arc::clone(&self.app);
-        tokio::task::spawn_blocking(move || read(&app)).await.map_err(WireError::server)?
+        let permit = READS.acquire().await.map_err(WireError::server)?;
+        let read = move || {
+            let _permit = permit; // a thread goes on when nobody waits for it any more
+            read(&app)
+        };
+        tokio::task::spawn_blocking(read).await.map_err(WireError::server)?
     }
 
     /// Applies a command, or reads, in a turn that has these jobs in memory, as far as they exist: those that ended long ago

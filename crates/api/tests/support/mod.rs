@@ -136,9 +136,14 @@ impl LogAdmin for Nothing {
 
 /// A server with the default environment and queue, as it is after its first start.
 pub(crate) async fn server(auth: Auth) -> Router {
+    server_on(auth, Box::new(Nothing)).await
+}
+
+/// The same on a store of the test's own.
+pub(crate) async fn server_on(auth: Auth, store: Box<dyn Store>) -> Router {
     let mut seed = 0;
     let engine = Engine::start(Ports {
-        store: Box::new(Nothing),
+        store,
         backend: Box::new(Nothing),
         provisioner: Box::new(Nothing),
         settings: Settings::default(),
@@ -176,10 +181,11 @@ pub(crate) struct Answer {
 
 pub(crate) async fn ask(server: &Router, request: Request<Body>) -> Answer {
     let response: Response<Body> = server.clone().oneshot(request).await.unwrap();
-    let header = |name: &str| Some(response.headers().get(name)?.to_str().unwrap().to_owned());
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let header = |name: &str| Some(head.headers.get(name)?.to_str().unwrap().to_owned());
     let (status, request_id, error_type) =
-        (response.status(), header("x-amzn-requestid"), header("x-amzn-errortype"));
-    let body = response.into_body().collect().await.unwrap().to_bytes();
+        (head.status, header("x-amzn-requestid"), header("x-amzn-errortype"));
     Answer { status, request_id, error_type, body: String::from_utf8(body.to_vec()).unwrap() }
 }
 

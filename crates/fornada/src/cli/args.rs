@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use fornada_api::limits::Limits;
 use fornada_core::state::Settings;
 
-use super::capacity::Capacity;
+use super::capacity::{self, Capacity};
 use super::style::Color;
 use super::{completions, data_dir, describe, duration, env, explain, jobs, logs, run, stop, submit, top};
 use crate::simulate;
@@ -140,6 +140,9 @@ pub(crate) struct MachineArgs {
     /// secrets and secrets.env in the data directory]
     #[arg(long, value_name = "PATH")]
     pub(crate) secrets: Option<PathBuf>,
+    /// How much output of each container is kept, such as 512m or 10g; the rest is dropped, and the log's last line says so
+    #[arg(long, default_value = "1g", value_parser = size_mib, value_name = "SIZE")]
+    pub(crate) job_log_max: u64,
 }
 
 impl UpArgs {
@@ -239,6 +242,10 @@ fn region(text: &str) -> Result<String, String> {
     } else {
         Err("a region is made of lower-case letters, digits and hyphens".to_owned())
     }
+}
+
+fn size_mib(text: &str) -> Result<u64, String> {
+    capacity::size_mib(text).ok_or_else(|| "a size is at least 1 MiB, such as 512m, 10g or 1GiB".to_owned())
 }
 
 fn account_id(text: &str) -> Result<String, String> {
