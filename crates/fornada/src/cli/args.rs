@@ -13,7 +13,7 @@ use fornada_core::state::Settings;
 use super::capacity::{self, Capacity};
 use super::style::Color;
 use super::{completions, data_dir, describe, duration, env, explain, jobs, logs, run, stop, submit, top};
-use crate::simulate;
+use crate::{data, simulate};
 
 /// A batch computing service that speaks the AWS Batch API.
 #[derive(Debug, Parser)]
@@ -67,6 +67,15 @@ pub(crate) enum Command {
     Node(NodeArgs),
     #[command(flatten)]
     Client(ClientCommand),
+    /// Copy the data directory to a safe place, while the server runs or not
+    #[command(after_help = data::BACKUP_EXAMPLES)]
+    Backup(data::BackupArgs),
+    /// Make the data directory from a backup
+    #[command(after_help = data::RESTORE_EXAMPLES)]
+    Restore(data::RestoreArgs),
+    /// Verify the data directory: records, logs, keys
+    #[command(after_help = data::CHECK_EXAMPLES)]
+    Check(data::CheckArgs),
     /// Play a workload against queues and environments that need not exist: makespan, waits, cost
     #[command(after_help = simulate::EXAMPLES)]
     Simulate(simulate::SimulateArgs),

@@ -45,9 +45,13 @@ pub(crate) fn parse() -> Result<Cli> {
     let (name, path) = match &cli.command {
         Command::Up(args) => ("up", &args.server.config),
         Command::Server(args) => ("server", &args.config),
-        Command::Node(_) | Command::Client(_) | Command::Completions(_) | Command::Simulate(_) => {
-            return Ok(cli);
-        }
+        Command::Node(_)
+        | Command::Client(_)
+        | Command::Backup(_)
+        | Command::Restore(_)
+        | Command::Check(_)
+        | Command::Simulate(_)
+        | Command::Completions(_) => return Ok(cli),
     };
     let Some(path) = path else { return Ok(cli) };
     let command = with_defaults(name, path)?;

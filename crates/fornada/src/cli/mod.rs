@@ -37,7 +37,7 @@ mod response_json;
 mod run;
 mod shell_quote;
 mod stop;
-mod style;
+pub(crate) mod style;
 mod submit;
 pub(crate) mod table;
 mod top;
@@ -110,7 +110,7 @@ pub(crate) fn short_duration(milliseconds: u64) -> String {
 }
 
 /// Writes a remark for the person, apart from the data.
-fn note(text: &str) {
+pub(crate) fn note(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
 }
 

@@ -19,6 +19,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::cli::data_dir::{SERVER_FILE, ServerFile, read};
 
+/// Held by the running server.
+pub(crate) const LOCK_FILE: &str = "lock";
+/// The records.
+pub(crate) const STORE_FILE: &str = "store.db";
+
 /// A data directory that this process holds.
 pub(super) struct DataDir {
     path: PathBuf,
@@ -30,7 +35,7 @@ impl DataDir {
     /// Creates the directory (mode 0700) if need be, and takes hold of it.
     pub(super) fn hold(path: &Path) -> Result<DataDir> {
         create(path)?;
-        let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(path.join("lock"));
+        let lock = OpenOptions::new().create(true).append(true).mode(0o600).open(path.join(LOCK_FILE));
         let lock = lock.with_context(|| format!("cannot use the data directory {}", path.display()))?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -53,7 +58,7 @@ impl DataDir {
     }
 
     pub(super) fn store(&self) -> PathBuf {
-        self.path.join("store.db")
+        self.path.join(STORE_FILE)
     }
 
     /// Tells clients where the server answers; the file is whole or not there.
@@ -89,11 +94,11 @@ pub(super) fn create(path: &Path) -> Result<()> {
 }
 
 /// Where the output of jobs is kept.
-pub(super) fn logs(data_dir: &Path) -> PathBuf {
+pub(crate) fn logs(data_dir: &Path) -> PathBuf {
     data_dir.join("logs")
 }
 
 /// The node's own directory.
-pub(super) fn node(data_dir: &Path) -> PathBuf {
+pub(crate) fn node(data_dir: &Path) -> PathBuf {
     data_dir.join("node")
 }

@@ -3,7 +3,7 @@
 //! Here everything is wired: store, engine, node and HTTP know each other only through the engine's ports.
 
 mod backend;
-mod data_dir;
+pub(crate) mod data_dir;
 mod expiry;
 mod keeper;
 mod server;

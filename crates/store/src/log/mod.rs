@@ -47,6 +47,8 @@
 //! the jobs.
 
 mod admin;
+pub mod check;
+pub mod copy;
 mod directory;
 mod expiry;
 mod group;
@@ -58,6 +60,8 @@ mod writer;
 
 #[cfg(test)]
 mod admin_tests;
+#[cfg(test)]
+mod check_tests;
 #[cfg(test)]
 mod tests;
 

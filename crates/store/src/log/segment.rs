@@ -17,6 +17,10 @@ use std::path::Path;
 
 use crc32fast::Hasher;
 
+mod end;
+
+pub(super) use end::End;
+
 /// Longest message of one record. A length above it marks unreadable bytes, not a record.
 pub(super) const MESSAGE_MAX: usize = 1 << 20;
 /// Longest group or stream name in bytes: 512 characters of UTF-8.

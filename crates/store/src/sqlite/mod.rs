@@ -4,11 +4,15 @@
 //! WAL with `synchronous=FULL`: a commit is on disk when it returns. One connection writes, others read; a reader sees only
 //! what is committed.
 
+mod check;
 mod index;
 mod load;
+#[cfg(test)]
+mod migration_tests;
 mod past;
 mod record;
 mod schema;
+mod snapshot;
 mod write;
 
 use std::fs;
@@ -19,7 +23,9 @@ use fornada_core::record::{Change, Loaded};
 use fornada_engine::port::store::{Error, Store};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+pub use check::{Counts, check};
 pub use index::SqliteIndex;
+pub use snapshot::{CopyError, Snapshot, Use};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -40,6 +46,15 @@ pub enum OpenError {
         /// Its version.
         found: i32,
     },
+    /// Damaged on its disk.
+    #[error("{} is damaged: restore the data directory from a backup (fornada restore)", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What SQLite met.
+        #[source]
+        source: rusqlite::Error,
+    },
     /// The file cannot be created.
     #[error("cannot create {}", path.display())]
     Create {
@@ -56,8 +71,30 @@ pub enum OpenError {
         path: PathBuf,
         /// Why.
         #[source]
+        source: rusqlite::Error,
+    },
+    /// An earlier release wrote it, and it cannot be brought up to date. It is as it was.
+    #[error("cannot bring {} up to date", path.display())]
+    Migrate {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
         source: Failure,
     },
+}
+
+impl OpenError {
+    /// What an error of SQLite means for the store in `path`.
+    fn of(path: &Path) -> impl Fn(rusqlite::Error) -> OpenError {
+        move |source| match source.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::NotADatabase) => OpenError::Foreign { path: path.to_owned() },
+            Some(rusqlite::ErrorCode::DatabaseCorrupt) => {
+                OpenError::Damaged { path: path.to_owned(), source }
+            }
+            _ => OpenError::Open { path: path.to_owned(), source },
+        }
+    }
 }
 
 /// The writing side.
@@ -76,30 +113,27 @@ impl SqliteStore {
             Err(exists) if exists.kind() == std::io::ErrorKind::AlreadyExists => false,
             Err(source) => return Err(OpenError::Create { path: path.to_owned(), source }),
         };
-        let failed = |source: rusqlite::Error| match source.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => OpenError::Foreign { path: path.to_owned() },
-            _ => OpenError::Open { path: path.to_owned(), source: source.into() },
-        };
-        let unreadable = |source| OpenError::Open { path: path.to_owned(), source };
+        let failed = OpenError::of(path);
+        let outdated = |source| OpenError::Migrate { path: path.to_owned(), source };
         let mut connection = Connection::open_with_flags(
             path,
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )
-        .map_err(failed)?;
+        .map_err(&failed)?;
         let mut created = created;
-        match schema::pragma(&connection, "application_id").map_err(failed)? {
-            schema::APPLICATION_ID => match schema::pragma(&connection, "user_version").map_err(failed)? {
+        match schema::pragma(&connection, "application_id").map_err(&failed)? {
+            schema::APPLICATION_ID => match schema::pragma(&connection, "user_version").map_err(&failed)? {
                 found @ 1..=schema::VERSION => {
-                    schema::configure(&connection).map_err(failed)?;
-                    schema::migrate(&mut connection, found).map_err(unreadable)?;
+                    schema::configure(&connection).map_err(&failed)?;
+                    schema::migrate(&mut connection, found).map_err(outdated)?;
                 }
                 found => return Err(OpenError::Newer { path: path.to_owned(), found }),
             },
             // An empty file is the trace of a first start that was cut short.
-            0 if schema::is_empty(&connection).map_err(failed)? => {
+            0 if schema::is_empty(&connection).map_err(&failed)? => {
                 created = true;
-                schema::configure(&connection).map_err(failed)?;
-                schema::migrate(&mut connection, 0).map_err(unreadable)?;
+                schema::configure(&connection).map_err(&failed)?;
+                schema::migrate(&mut connection, 0).map_err(outdated)?;
             }
             _ => return Err(OpenError::Foreign { path: path.to_owned() }),
         }
