@@ -89,7 +89,7 @@ class Server:
         self.data_dir = self.root / "data"
         # More than the machine has, so that tests run as wide on two cores as on many; None: what it has.
         self.options = [*options, *(["--capacity", capacity] if capacity else [])]
-        self.command, self.listen = "up", "127.0.0.1:0"
+        self.binary, self.command, self.listen = binary(), "up", "127.0.0.1:0"
         self.process = None
         self.output = []
         self.endpoint = None
@@ -107,7 +107,7 @@ class Server:
 
     def launch(self):
         """Starts the server; it may be killed before it is ready."""
-        command = [binary(), self.command, "--data-dir", self.data_dir, "--listen", self.listen, *self.options]
+        command = [self.binary, self.command, "--data-dir", self.data_dir, "--listen", self.listen, *self.options]
         with open(self.root / "stderr", "ab") as errors:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=errors, text=True, env=self.environment, start_new_session=True
@@ -246,7 +246,7 @@ class Server:
     def cli(self, command, *arguments, seconds=60):
         """Runs `fornada COMMAND` against this server."""
         return subprocess.run(
-            [binary(), command, "--data-dir", self.data_dir, *map(str, arguments)],
+            [self.binary, command, "--data-dir", self.data_dir, *map(str, arguments)],
             capture_output=True, text=True, timeout=seconds, env=self.environment, stdin=subprocess.DEVNULL,
         )
 

@@ -1,6 +1,7 @@
 """What is killed: server and node, as one `fornada up` or as two commands that an operator keeps running."""
 
 import contextlib
+import glob
 import os
 import pathlib
 import signal
@@ -9,7 +10,7 @@ import sqlite3
 import subprocess
 import time
 
-from server import Server, binary, wait_for
+from server import Server, wait_for
 
 
 def free_port():
@@ -59,7 +60,7 @@ class Cluster(Server):
         """Starts a node of our own."""
         with open(self.root / "stderr", "ab") as errors:
             self.node = subprocess.Popen(
-                [binary(), "node", "--data-dir", self.data_dir, *self.node_options],
+                [self.binary, "node", "--data-dir", self.data_dir, *self.node_options],
                 stdout=errors, stderr=errors, env=self.environment, start_new_session=True,
             )
 
@@ -75,14 +76,19 @@ class Cluster(Server):
         try:
             super().await_ready(seconds)
         except AssertionError:
-            # `up` whose node was killed before it accepted a connection says so and ends.
-            if not self.node_was_killed or self.process.poll() is None:
+            if not self._launch_again():
                 raise
-            self.launch()
             super().await_ready(seconds)
         self.times_to_ready.append(time.monotonic() - self.launched_at)
         self.launched_at = None
         return self
+
+    def _launch_again(self):
+        """`up` whose node was killed before it accepted a connection says so and ends: a service manager starts it again."""
+        has_ended = self.process.poll() is not None and self.node_was_killed
+        if has_ended:
+            self.launch()
+        return has_ended
 
     def kill_server(self):
         """SIGKILL to the server alone."""
@@ -120,6 +126,7 @@ class Cluster(Server):
             return self.node.pid
 
         def look():
+            self._launch_again()
             with contextlib.suppress(OSError, ValueError):
                 pid = self.node_pid()
                 return pid if self._is_node(pid) else None
@@ -151,7 +158,7 @@ class Cluster(Server):
         left = [
             *(self.data_dir / "node").glob("node.[ps]*"), *(self.data_dir / "node" / "attempts").iterdir(),
             *self.data_dir.glob("server.json"), *(self.root / "tmp").iterdir(),
-            *pathlib.Path("/sys/fs/cgroup").glob(f"**/fornada-{instance}"),
+            *glob.glob(f"/sys/fs/cgroup/**/fornada-{instance}", recursive=True),
         ]
         faults += [f"{path} is left" for path in left]
         with contextlib.closing(sqlite3.connect(self.data_dir / "store.db")) as database:
