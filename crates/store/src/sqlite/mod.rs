@@ -90,6 +90,12 @@ pub enum OpenError {
         /// Its version.
         found: i32,
     },
+    /// SQLite opens it all the same, and fails at the first commit.
+    #[error("{} is read-only: make it writable and start again", path.display())]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file cannot be created.
     #[error("cannot create {}", path.display())]
     Create {
@@ -135,6 +141,9 @@ impl SqliteStore {
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )
         .map_err(failed)?;
+        if connection.is_readonly("main").map_err(failed)? {
+            return Err(OpenError::ReadOnly { path: path.to_owned() });
+        }
         let mut created = created;
         match pragma(&connection, "application_id").map_err(failed)? {
             APPLICATION_ID => match pragma(&connection, "user_version").map_err(failed)? {
