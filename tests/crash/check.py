@@ -2,8 +2,6 @@
 
 import itertools
 
-from server import GROUP
-
 from .journal import History
 
 LOST = "Host EC2 (instance "
@@ -14,7 +12,6 @@ class Check:
 
     def __init__(self, cluster, clients, listed):
         self.clients, self.listed = clients, listed
-        self.logs = cluster.logs
         self.history = History(cluster.journal.path)
         self.faults = list(clients.faults)
         self.attempts = 0
@@ -111,11 +108,7 @@ class Check:
     def _log(self, run, request, number, stream, is_whole):
         """Every line once and in order; of an attempt that was killed a beginning."""
         want = [f"line {number} {line}" for line in range(1, request.kind.lines + 1)]
-        try:
-            events = self.logs.get_log_events(logGroupName=GROUP, logStreamName=stream, startFromHead=True)["events"] if stream else []
-        except self.logs.exceptions.ResourceNotFoundException:
-            events = []
-        got = [event["message"] for event in events]
+        got = self.clients.log(stream) if stream else []
         if got != (want if is_whole else want[:len(got)]):
             wrong = next((i for i, (a, b) in enumerate(itertools.zip_longest(got, want)) if a != b), len(want))
             text = f"the log of attempt {number} has {len(got)} lines of {len(want)}, wrong from {wrong}: {got[wrong:][:3]}"

@@ -10,7 +10,7 @@ import time
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from server import ENDED, wait_for
+from server import ENDED, GROUP, wait_for
 
 from .workload import CHAIN, KINDS, STOPPED, Request, define
 
@@ -29,6 +29,7 @@ class Clients:
         self.requests = {}  # name: Request, before it is sent
         self.acknowledged = {}  # id: name
         self.ended = {}  # id: status, as it was seen first
+        self.logs = {}  # of ended attempts
         self.faults = []
         self.is_over, self.is_watching = threading.Event(), True
         self.numbers = itertools.count()
@@ -50,6 +51,16 @@ class Clients:
                 if time.monotonic() > deadline:
                     raise
             time.sleep(0.02)
+
+    def log(self, stream):
+        """The lines of an ended attempt, which do not change any more."""
+        if stream not in self.logs:
+            try:
+                page = self.cluster.logs.get_log_events(logGroupName=GROUP, logStreamName=stream, startFromHead=True)
+                self.logs[stream] = [event["message"] for event in page["events"]]
+            except self.cluster.logs.exceptions.ResourceNotFoundException:
+                self.logs[stream] = []  # it has written nothing
+        return self.logs[stream]
 
     def describe(self, jobs):
         """Details of jobs, a hundred at a time."""

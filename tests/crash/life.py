@@ -20,22 +20,25 @@ class Life:
 
     def run(self):
         """Lives it and returns the faults."""
-        cluster = self.cluster
-        cluster.launch_all()
-        cluster.await_ready()
-        clients = Clients(cluster, self.seed)
+        clients, listed = self.live()
+        check = Check(self.cluster, clients, listed)
+        faults = check.all()
+        self.jobs, self.attempts = len(listed), check.attempts
+        return faults + self.cluster.leave()
+
+    def live(self):
+        """Until all jobs have ended: who submitted them, and the list of them."""
+        self.cluster.launch_all()
+        self.cluster.await_ready()
+        clients = Clients(self.cluster, self.seed)
         try:
             for _ in range(self.count):
                 self._wait()
                 self._kill()
-            cluster.await_ready()
-            listed = clients.finish()
+            self.cluster.await_ready()
+            return clients, clients.finish()
         finally:
             clients.abandon()
-        check = Check(cluster, clients, listed)
-        faults = check.all()
-        self.jobs, self.attempts = len(listed), check.attempts
-        return faults + cluster.leave()
 
     def _wait(self):
         """Until a moment in the start, or one when it has been ready for a while."""
