@@ -18,6 +18,12 @@ const LINE_BYTES_MAX: usize = (256 << 10) - 26;
 /// What an event counts besides its message, in bytes; at least what it takes on the disk. Source: CloudWatch Logs quotas.
 const EVENT_HEAD_BYTES: u64 = 26;
 
+/// Between two tries to write a log that could not be written, in milliseconds: a disk that is full stays so for a while.
+const RETRY_MILLIS: i64 = 1000;
+
+/// Stands in a log for what could not be written to it.
+const MISSING: &str = "[fornada] output is missing here: the log could not be written";
+
 /// What is read at once, in bytes: a full pipe.
 const READ_BYTES: usize = 64 << 10;
 
@@ -73,11 +79,21 @@ struct Lines {
     bytes_left: u64,
     /// Nothing more is written.
     ended: bool,
+    /// When writing failed last, and why, unless it has succeeded since. Output is lost meanwhile.
+    failed: Option<(i64, String)>,
 }
 
 impl Lines {
     fn new(to: Box<dyn StreamWriter>, bytes_max: u64) -> Lines {
-        Lines { to, partial: Vec::new(), last: 0, bytes_max, bytes_left: bytes_max, ended: false }
+        Lines {
+            to,
+            partial: Vec::new(),
+            last: 0,
+            bytes_max,
+            bytes_left: bytes_max,
+            ended: false,
+            failed: None,
+        }
     }
 
     fn push(&mut self, bytes: &[u8], now: i64) {
@@ -112,11 +128,15 @@ impl Lines {
     fn finish(&mut self, now: i64) {
         let partial = std::mem::take(&mut self.partial);
         self.write(&partial, now);
+        if self.failed.is_some() {
+            self.append(&[], now);
+        }
     }
 
     /// Appends complete lines. Empty ones are no events, as with the awslogs driver: CloudWatch Logs takes no empty ones.
     fn write(&mut self, text: &[u8], now: i64) {
-        if self.ended {
+        let waits = self.failed.as_ref().is_some_and(|(at, _)| (*at..at + RETRY_MILLIS).contains(&now));
+        if self.ended || waits {
             return;
         }
         self.last = self.last.max(now);
@@ -139,14 +159,26 @@ impl Lines {
                 line = rest;
             }
         }
-        if events.is_empty() {
-            return;
+        if !events.is_empty() {
+            self.append(&events, now);
         }
-        if let Err(error) = self.to.append(&events) {
-            self.ended = true;
-            let error: &dyn std::error::Error = &error;
-            let cause = error.source().map(ToString::to_string).unwrap_or_default();
-            tracing::warn!(%error, cause, "the log of an attempt cannot be written; the rest of its output is lost");
+    }
+
+    /// Appends events, behind one that says so if there should have been others.
+    fn append(&mut self, events: &[(i64, &[u8])], now: i64) {
+        let missing = self.failed.as_ref().map(|(_, why)| format!("{MISSING} ({why})"));
+        let first = missing.as_ref().map(|text| (self.last, text.as_bytes()));
+        let all: Vec<_> = first.into_iter().chain(events.iter().copied()).collect();
+        match self.to.append(&all) {
+            Ok(()) => self.failed = None,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                let cause = error.source().unwrap_or(error).to_string();
+                if self.failed.is_none() {
+                    tracing::warn!(%error, cause, "the log of an attempt cannot be written; its output is lost until it can");
+                }
+                self.failed = Some((now, cause));
+            }
         }
     }
 }
@@ -218,10 +250,10 @@ mod tests {
     }
 
     #[test]
-    fn time_never_goes_back_and_a_full_disk_loses_only_output() {
+    fn time_never_goes_back() {
         let events = Events::default();
-        let mut lines = Lines::new(Box::new(Fake(events.clone(), 2)), u64::MAX);
-        for (line, now) in [("a\n", 5), ("b\n", 3), ("c\n", 9), ("d\n", 10)] {
+        let mut lines = Lines::new(Box::new(Fake(events.clone(), usize::MAX)), u64::MAX);
+        for (line, now) in [("a\n", 5), ("b\n", 3)] {
             lines.push(line.as_bytes(), now);
         }
         assert_eq!(*events.lock().unwrap(), [(5, b"a".to_vec()), (5, b"b".to_vec())]);
@@ -269,6 +301,17 @@ mod tests {
         }
     }
 
+    /// A disk that is full for the second to the third try.
+    struct Full(Events, usize);
+
+    impl StreamWriter for Full {
+        fn append(&mut self, events: &[(i64, &[u8])]) -> Result<(), log::Error> {
+            self.1 += 1;
+            let left = if (2..=3).contains(&self.1) { 0 } else { usize::MAX };
+            Fake(self.0.clone(), left).append(events)
+        }
+    }
+
     #[test]
     fn a_flood_lets_others_be_heard() {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
@@ -287,5 +330,35 @@ mod tests {
             drop(end);
             flood.await.unwrap();
         });
+    }
+
+    #[test]
+    fn a_full_disk_loses_only_output_and_the_log_says_where() {
+        let events = Events::default();
+        let mut lines = Lines::new(Box::new(Full(events.clone(), 0)), u64::MAX);
+        for (line, now) in
+            [("a\n", 0), ("b\n", 10), ("c\n", 1009), ("d\n", 1010), ("e\n", 2010), ("f\n", 2011)]
+        {
+            lines.push(line.as_bytes(), now);
+        }
+        let missing = format!("{MISSING} (no storage space)");
+        let written = |events: &Events| -> Vec<String> {
+            events
+                .lock()
+                .unwrap()
+                .iter()
+                .map(|(_, line)| String::from_utf8_lossy(line).into_owned())
+                .collect()
+        };
+        assert_eq!(written(&events), ["a", &missing, "e", "f"]);
+
+        // The last chance is the end.
+        let events = Events::default();
+        let mut lines = Lines::new(Box::new(Full(events.clone(), 0)), u64::MAX);
+        for (line, now) in [("a\n", 0), ("b\n", 10), ("c\n", 2000), ("d\n", 2001)] {
+            lines.push(line.as_bytes(), now);
+        }
+        lines.finish(2002);
+        assert_eq!(written(&events), ["a", &missing]);
     }
 }

@@ -55,6 +55,12 @@ pub enum OpenError {
         #[source]
         source: rusqlite::Error,
     },
+    /// SQLite opens it all the same, and fails at the first commit.
+    #[error("{} is read-only: make it writable and start again", path.display())]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file cannot be created.
     #[error("cannot create {}", path.display())]
     Create {
@@ -120,6 +126,9 @@ impl SqliteStore {
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )
         .map_err(&failed)?;
+        if connection.is_readonly("main").map_err(&failed)? {
+            return Err(OpenError::ReadOnly { path: path.to_owned() });
+        }
         let mut created = created;
         match schema::pragma(&connection, "application_id").map_err(&failed)? {
             schema::APPLICATION_ID => match schema::pragma(&connection, "user_version").map_err(&failed)? {
