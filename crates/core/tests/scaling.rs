@@ -54,6 +54,22 @@ fn the_whole_demand_is_launched_in_one_step() {
     }
 }
 
+/// Source: AWS Batch User Guide, compute environments: instances are terminated when idle.
+#[test]
+fn what_was_kept_for_a_job_that_is_cancelled_goes() {
+    let mut cloud = cloud(16, BestFit, &["c6i.2xlarge"]);
+    cloud.define_gang(2, 8, 0);
+    lasting(&mut cloud, job("long").vcpus(8), LONG);
+    lasting(&mut cloud, job("short").vcpus(8), MINUTE);
+    cloud.pass(5 * MINUTE);
+    let gang = cloud.submit(job("gang").definition("2x8"));
+    cloud.pass(20 * MINUTE);
+    assert_eq!(cloud.vcpus("ce"), 16, "the idle one is kept: the job needs it and the busy one");
+    cloud.turn(|turn| turn.cancel_job(gang, &"no".into()));
+    cloud.pass(20 * MINUTE);
+    assert_eq!(cloud.vcpus("ce"), 8, "and nobody needs it any more");
+}
+
 /// Source: AWS Batch User Guide, compute environment parameters (maxvCpus): exceeded by one instance at most, and never
 /// with BEST_FIT on demand.
 #[test]

@@ -43,6 +43,13 @@ impl Store {
                     continue;
                 }
             }
+            if let Record::ServiceJob(job) = &record {
+                loaded.next_sequence = loaded.next_sequence.max(job.sequence + 1);
+                loaded.latest = loaded.latest.max(job.stopped_at.unwrap_or_default());
+                if job.status.is_terminal() {
+                    continue;
+                }
+            }
             loaded.records.push(record);
         }
         let is_left = |record: &Record| !matches!(record, Record::Child(job, ..) if ended.contains(job));
@@ -50,10 +57,17 @@ impl Store {
         loaded
     }
 
-    /// A job with its children or nodes.
+    /// A job with its children or nodes, or a service job.
     pub fn past(&self, job: Uuid) -> Option<PastJob> {
         let key = Key::Job(job);
-        let Record::Job(record) = decode(&key, self.bodies.get(&key)?) else { unreachable!("by its key") };
+        let Some(body) = self.bodies.get(&key) else {
+            let key = Key::ServiceJob(job);
+            let Record::ServiceJob(job) = decode(&key, self.bodies.get(&key)?) else {
+                unreachable!("by its key")
+            };
+            return Some(PastJob::ServiceJob(job));
+        };
+        let Record::Job(record) = decode(&key, body) else { unreachable!("by its key") };
         let members = self.bodies.range(Key::Child(job, 0)..=Key::Child(job, u32::MAX));
         let members = members.map(|(key, body)| match decode(key, body) {
             Record::Child(_, number, member) => (number, member),
