@@ -395,12 +395,8 @@ fn a_gang_ends_with_an_instance_of_its_own() {
     }
 }
 
-/// Its training jobs end with an instance that is lost, and nothing of them stays behind.
-#[test]
-fn service_jobs_end_with_their_instance() {
-    let mut cloud = cloud(64, BestFitProgressive, &["m6i.large"]);
-    lasting(&mut cloud, job("a"), LONG);
-    cloud.pass(3 * MINUTE);
+/// A service environment and its queue, for training jobs of up to four instances.
+fn add_service_queue(cloud: &mut Cloud) {
     let arn = service_environment_arn();
     let limits = limits(&[("NUM_INSTANCES", 4)]);
     cloud.turn(|turn| turn.create_service_environment(arn.clone(), true, limits, tags([]))).unwrap();
@@ -408,6 +404,29 @@ fn service_jobs_end_with_their_instance() {
     let mut training_queue = queue(service::QUEUE);
     training_queue.0.service_environment = Some(arn);
     cloud.create_queue(training_queue);
+}
+
+/// An instance on which a training job was the last to run is idle, as any other.
+#[test]
+fn an_instance_goes_after_its_last_service_job() {
+    let mut cloud = cloud(64, BestFitProgressive, &["m6i.large"]);
+    lasting(&mut cloud, job("a"), 5 * MINUTE);
+    cloud.pass(3 * MINUTE);
+    add_service_queue(&mut cloud);
+    cloud.runs = 20 * MINUTE;
+    let submission = service::training("ml.m5.large", 1);
+    cloud.turn(|turn| turn.submit_service_job(&scope(), submission)).unwrap();
+    cloud.settle();
+    assert!(cloud.instances.is_empty());
+}
+
+/// Its training jobs end with an instance that is lost, and nothing of them stays behind.
+#[test]
+fn service_jobs_end_with_their_instance() {
+    let mut cloud = cloud(64, BestFitProgressive, &["m6i.large"]);
+    lasting(&mut cloud, job("a"), LONG);
+    cloud.pass(3 * MINUTE);
+    add_service_queue(&mut cloud);
     cloud.runs = LONG;
     let submission = service::training("ml.m5.large", 1);
     let id = cloud.turn(|turn| turn.submit_service_job(&scope(), submission)).unwrap().id;

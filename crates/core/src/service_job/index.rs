@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::arn::{Arn, Scope};
 use crate::id::AttemptId;
+use crate::quantity::Resources;
 use crate::record::Key;
 use crate::service_job::capacity::Instances;
 use crate::service_job::{
@@ -220,7 +221,10 @@ impl State {
         let backlog = self.service_jobs.backlog(&job.queue);
         give_back(&mut backlog.in_use, &job.lane());
         backlog.placed.remove(&job.sequence);
-        self.instances.detach(&placement.instance_id, attempt, self.latest);
+        let no_room = Resources::default();
+        if self.instances.give_back(&placement.instance_id, &no_room, attempt, self.latest) {
+            self.instance_idle(&placement.instance_id);
+        }
         self.schedule_due = true;
     }
 
