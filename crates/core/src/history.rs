@@ -84,7 +84,7 @@ impl State {
             self.jobs.remove(&id);
             self.arrays.remove(&id);
             self.gangs.remove(&id);
-            self.let_go_of_service_job(id);
+            self.service_jobs.records.remove(&id);
         }
     }
 
@@ -127,7 +127,9 @@ impl Turn<'_> {
                 }
                 self.state.jobs.insert(id, job);
             }
-            PastJob::ServiceJob(job) if job.status.is_terminal() => self.state.bring_back_service_job(job),
+            PastJob::ServiceJob(job) if job.status.is_terminal() => {
+                self.state.service_jobs.records.insert(id, job);
+            }
             PastJob::Job(..) | PastJob::ServiceJob(_) => return,
         }
         self.state.remember(id);

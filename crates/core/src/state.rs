@@ -288,7 +288,8 @@ impl State {
         }
     }
 
-    fn is_live(&self, job: Uuid) -> bool {
+    /// Whether a job has yet to end.
+    pub(crate) fn is_live(&self, job: Uuid) -> bool {
         self.jobs.get(&job).is_some_and(|job| !job.execution.status.is_terminal())
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::arn::{Arn, Scope};
+use crate::arn::Arn;
 use crate::id::AttemptId;
 use crate::quantity::Resources;
 use crate::record::Key;
@@ -28,8 +28,6 @@ pub(crate) struct ServiceJobs {
     pub(crate) backlogs: BTreeMap<Arn, ServiceBacklog>,
     /// Held in each service environment.
     pub(crate) in_use: BTreeMap<Arn, Instances>,
-    /// Client tokens that were used.
-    pub(crate) tokens: HashMap<(Scope, Text), Uuid>,
     pub(crate) counts: ServiceJobCounts,
 }
 
@@ -136,33 +134,9 @@ impl State {
     /// Enters a new service job into the indexes that do not depend on its status.
     pub(crate) fn track_service_job(&mut self, job: &ServiceJob) {
         self.service_jobs.counts[job.status as usize] += 1;
-        if let Some(token) = &job.client_token {
-            self.service_jobs.tokens.insert((job.scope(), token.clone()), job.id);
-        }
         if !job.status.is_terminal() {
             *self.service_jobs.backlog(&job.queue).live.entry(job.lane()).or_default() += 1;
         }
-    }
-
-    /// A service job that ended long ago leaves memory, and with it the token that it was submitted with.
-    pub(crate) fn let_go_of_service_job(&mut self, id: Uuid) {
-        let jobs = &mut self.service_jobs;
-        let Some(job) = jobs.records.remove(&id) else { return };
-        if let Some(token) = &job.client_token {
-            let token = (job.scope(), token.clone());
-            if jobs.tokens.get(&token) == Some(&id) {
-                jobs.tokens.remove(&token);
-            }
-        }
-    }
-
-    /// The reverse of [`State::let_go_of_service_job`].
-    pub(crate) fn bring_back_service_job(&mut self, job: Arc<ServiceJob>) {
-        let jobs = &mut self.service_jobs;
-        if let Some(token) = &job.client_token {
-            jobs.tokens.entry((job.scope(), token.clone())).or_insert(job.id);
-        }
-        jobs.records.insert(job.id, job);
     }
 
     pub(crate) fn recover_service_jobs(&mut self) {

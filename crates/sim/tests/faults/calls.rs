@@ -152,6 +152,10 @@ impl Call {
     fn jobs(&self) -> Vec<Uuid> {
         match self {
             Call::Submit(given) => given.depends_on.iter().filter_map(Dependency::target).collect(),
+            Call::Train(given) => {
+                let token = given.client_token.as_deref();
+                token.map(|token| ServiceSubmission::id(&scope(), token)).into_iter().collect()
+            }
             Call::Describe(id) => vec![id.job],
             Call::DescribeTraining(id) | Call::Prioritise(id, _) => vec![*id],
             Call::Tag(arn, _) | Call::Untag(arn, _) => {
