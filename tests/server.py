@@ -89,6 +89,7 @@ class Server:
         self.data_dir = self.root / "data"
         # More than the machine has, so that tests run as wide on two cores as on many; None: what it has.
         self.options = [*options, *(["--capacity", capacity] if capacity else [])]
+        self.binary, self.command, self.listen = binary(), "up", "127.0.0.1:0"
         self.process = None
         self.output = []
         self.endpoint = None
@@ -101,25 +102,34 @@ class Server:
 
     def start(self, seconds=20):
         """Starts the server and returns when it is ready."""
-        command = [binary(), "up", "--data-dir", self.data_dir, "--listen", "127.0.0.1:0", *self.options]
+        self.launch()
+        return self.await_ready(seconds)
+
+    def launch(self):
+        """Starts the server; it may be killed before it is ready."""
+        command = [self.binary, self.command, "--data-dir", self.data_dir, "--listen", self.listen, *self.options]
         with open(self.root / "stderr", "ab") as errors:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=errors, text=True, env=self.environment, start_new_session=True
             )
-        lines = queue.SimpleQueue()
-        threading.Thread(target=self._read, args=(self.process.stdout, lines), daemon=True).start()
+        self._lines = queue.SimpleQueue()
+        threading.Thread(target=self._read, args=(self.process.stdout, self._lines), daemon=True).start()
+
+    def await_ready(self, seconds=20):
+        """Returns when the server that was launched is ready."""
         deadline = time.monotonic() + seconds
         while True:
             try:
-                line = lines.get(timeout=max(0.0, deadline - time.monotonic()))
+                line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
                 raise AssertionError(f"not ready after {seconds} s; it said: {self.said()!r}") from None
             if line is None:
                 raise AssertionError(f"ended with {self.process.wait()} before it was ready; it said: {self.said()!r}")
             if line.startswith("ready "):
+                if self.endpoint != line.split()[1]:
+                    self._clients.clear()
                 self.endpoint = line.split()[1]
                 self.marks.add(f"={self.endpoint}\0".encode())
-                self._clients.clear()
                 return self
 
     def _read(self, stdout, lines):
@@ -236,7 +246,7 @@ class Server:
     def cli(self, command, *arguments, seconds=60):
         """Runs `fornada COMMAND` against this server."""
         return subprocess.run(
-            [binary(), command, "--data-dir", self.data_dir, *map(str, arguments)],
+            [self.binary, command, "--data-dir", self.data_dir, *map(str, arguments)],
             capture_output=True, text=True, timeout=seconds, env=self.environment, stdin=subprocess.DEVNULL,
         )
 

@@ -3,14 +3,21 @@
 use std::sync::Arc;
 
 use fornada_core::arn::Scope;
+use fornada_core::id::Uuid;
+use fornada_core::turn::Turn;
 use fornada_engine::Handle;
 use fornada_engine::port::clock::Clock;
 use fornada_engine::port::log::LogReader;
 use fornada_engine::port::store::JobIndex;
+use tokio::sync::Semaphore;
 
 use crate::access_keys::AccessKeys;
 use crate::error::WireError;
 use crate::limits::Limits;
+
+/// Reads of the disk at once; more wait. Each may hold some MiB, and a disk serves no more of them any faster.
+const READS_MAX: usize = 32;
+static READS: Semaphore = Semaphore::const_new(READS_MAX);
 
 /// Whether signatures are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +62,7 @@ pub struct Call {
 }
 
 impl Call {
-    /// Runs `read`, which blocks on disk, off the async threads.
+    /// Runs `read`, which blocks on disk, off the async threads; a bounded number at once.
     ///
     /// # Errors
     /// Those of `read`, and when it panics.
@@ -64,6 +71,37 @@ impl Call {
         read: impl FnOnce(&App) -> Result<R, WireError> + Send + 'static,
     ) -> Result<R, WireError> {
         let app = Arc::clone(&self.app);
-        tokio::task::spawn_blocking(move || read(&app)).await.map_err(WireError::server)?
+        let permit = READS.acquire().await.map_err(WireError::server)?;
+        let read = move || {
+            let _permit = permit; // a thread goes on when nobody waits for it any more
+            read(&app)
+        };
+        tokio::task::spawn_blocking(read).await.map_err(WireError::server)?
+    }
+
+    /// Applies a command, or reads, in a turn that has these jobs in memory, as far as they exist: those that ended long ago
+    /// are fetched from the store first.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or the engine gives no answer.
+    pub async fn decide_about<R: Send + 'static>(
+        &self,
+        jobs: Vec<Uuid>,
+        command: impl FnOnce(&mut Turn<'_>) -> R + Send + 'static,
+    ) -> Result<R, WireError> {
+        let attempt = move |turn: &mut Turn<'_>| {
+            let absent: Vec<Uuid> = jobs.into_iter().filter(|&job| !turn.state().knows(job)).collect();
+            if absent.is_empty() { Ok(command(turn)) } else { Err((absent, command)) }
+        };
+        let (absent, command) = match self.app.engine.decide(attempt).await? {
+            Ok(result) => return Ok(result),
+            Err(again) => again,
+        };
+        let past = self.blocking(move |app| app.jobs.past_jobs(&absent).map_err(WireError::server)).await?;
+        let with_past = move |turn: &mut Turn<'_>| {
+            past.into_iter().for_each(|job| turn.recall(job));
+            command(turn)
+        };
+        Ok(self.app.engine.decide(with_past).await?)
     }
 }

@@ -47,6 +47,15 @@ impl WireError {
         WireError::new(code.as_str(), code.status(), message)
     }
 
+    /// There is more to do than can be done at once; SDKs try again. Source: AWS Batch answers 429 as it throttles;
+    /// CloudWatch Logs API reference, common errors (ThrottlingException).
+    pub fn throttled(is_logs: bool) -> Self {
+        match is_logs {
+            true => WireError::new("ThrottlingException", 400, "Rate exceeded"),
+            false => WireError::new("TooManyRequestsException", 429, "Too Many Requests"),
+        }
+    }
+
     /// Our fault; `error` goes to the log only.
     pub fn server(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         let code = batch::ErrorCode::ServerException;
@@ -79,7 +88,7 @@ impl From<Violations> for WireError {
 impl From<Unavailable> for WireError {
     fn from(unavailable: Unavailable) -> Self {
         match unavailable {
-            Unavailable::Busy => WireError::new("TooManyRequestsException", 429, "Too Many Requests"),
+            Unavailable::Busy => WireError::throttled(false),
             Unavailable::Stopped => {
                 let code = batch::ErrorCode::ServerException;
                 WireError::new(

@@ -5,7 +5,7 @@
 //! made for the service that the request goes to.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -17,9 +17,9 @@ use fornada_core::arn::Scope;
 use fornada_model::batch as batch_model;
 use fornada_model::logs::{self as logs_model, Operation};
 use http::{HeaderMap, HeaderValue, Request, StatusCode};
-use hyper::body::Body as _;
-use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
+use crate::admission::{Admission, Charged, Refused};
 use crate::app::{App, Auth, Call};
 use crate::error::WireError;
 use crate::metrics::Metrics;
@@ -27,22 +27,20 @@ use crate::server::{BODY_TIMEOUT, BodyError, MAX_BODY_BYTES, MAX_LOG_EVENTS_BODY
 use crate::sigv4::{self, Identity};
 use crate::{batch, extensions, logs, metrics};
 
-/// So many long bodies are in memory at once; more wait.
-const LONG_BODIES_MAX: usize = 64;
+/// An engine that takes longer to answer is not ready.
+pub(crate) const READY_WITHIN: Duration = Duration::from_secs(1);
 
 /// What the routes share.
 #[derive(Clone)]
 struct Front {
     app: Arc<App>,
     metrics: Arc<Metrics>,
-    /// One for each body that may be longer than [`MAX_BODY_BYTES`].
-    long_bodies: Arc<Semaphore>,
+    admission: Arc<Admission>,
 }
 
 /// All routes of the server.
 pub fn router(app: Arc<App>) -> Router {
-    let long_bodies = Arc::new(Semaphore::new(LONG_BODIES_MAX));
-    let front = Front { app, metrics: Arc::new(Metrics::new()), long_bodies };
+    let front = Front { app, metrics: Arc::new(Metrics::new()), admission: Arc::new(Admission::new()) };
     Router::new()
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readyz))
@@ -53,14 +51,16 @@ pub fn router(app: Arc<App>) -> Router {
 
 /// Ready means that the engine answers.
 async fn readyz(State(front): State<Front>) -> Response {
-    match front.app.engine.read(|_| ()).await {
-        Ok(()) => "ready\n".into_response(),
-        Err(unavailable) => (StatusCode::SERVICE_UNAVAILABLE, format!("{unavailable}\n")).into_response(),
-    }
+    let why = match timeout(READY_WITHIN, front.app.engine.read(|_| ())).await {
+        Ok(Ok(())) => return "ready\n".into_response(),
+        Ok(Err(unavailable)) => unavailable.to_string(),
+        Err(_) => "the engine is behind".to_owned(),
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response()
 }
 
 async fn prometheus(State(front): State<Front>) -> Response {
-    match metrics::render(&front.app, &front.metrics).await {
+    match metrics::render(&front.app, &front.metrics, &front.admission).await {
         Ok(text) => ([("content-type", metrics::CONTENT_TYPE)], text).into_response(),
         Err(error) => error.respond("metrics"),
     }
@@ -71,7 +71,14 @@ async fn aws(State(front): State<Front>, request: Request<Body>) -> Response {
     let request_id = request_id();
     let mut operation = "unknown";
     let is_json_1_1 = request.headers().contains_key("x-amz-target");
-    let result = serve(&front, request, &mut operation).await;
+    let refuse = |refused| {
+        front.admission.count(refused);
+        WireError::throttled(is_json_1_1)
+    };
+    let result = match serve(&front, request, &mut operation, &refuse).await {
+        Ok(response) => front.admission.answer(response).await.map_err(refuse),
+        Err(error) => Err(error),
+    };
     let failed = result.as_ref().err().map(|error| error.code);
     front.metrics.record(operation, failed, began.elapsed());
     let mut response = result.unwrap_or_else(|error| error.respond(&request_id));
@@ -88,15 +95,18 @@ async fn serve(
     front: &Front,
     request: Request<Body>,
     operation: &mut &'static str,
+    refuse: &impl Fn(Refused) -> WireError,
 ) -> Result<Response, WireError> {
     let app = &front.app;
     let (head, body) = request.into_parts();
     let target = header(&head.headers, "x-amz-target");
-    let limit = max_body_bytes(target);
-    let is_long =
-        limit > MAX_BODY_BYTES && body.size_hint().upper().is_none_or(|n| n > MAX_BODY_BYTES as u64);
-    let _permit = if is_long { front.long_bodies.acquire().await.ok() } else { None };
-    let body = read_body(body, limit, BODY_TIMEOUT).await.map_err(body_error)?;
+    let mut charge = front.admission.body();
+    let body = Charged { body, charge: &mut charge };
+    let body = read_body(body, max_body_bytes(target), BODY_TIMEOUT).await;
+    let body = body.map_err(|error| match refused(&error) {
+        Some(refused) => refuse(refused),
+        None => body_error(error),
+    })?;
     let (path, query) = (head.uri.path(), head.uri.query().unwrap_or_default());
     let signed = sigv4::Request { method: &head.method, path, query, headers: &head.headers, body: &body };
     let identity = authenticate(app, &signed)?;
@@ -108,6 +118,8 @@ async fn serve(
             format!("Credential should be scoped to correct service: '{service}'. "),
         ));
     }
+    // Only now: who sends slowly, or may not call at all, keeps nobody else waiting.
+    let _permit = front.admission.call().await.map_err(refuse)?;
     let scope = Scope { region: identity.region.into(), account: identity.account_id.into() };
     let call = Call { app: Arc::clone(app), scope };
     match target {
@@ -171,6 +183,13 @@ fn refuse_web_pages(headers: &HeaderMap) -> Result<(), WireError> {
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
+}
+
+fn refused(error: &BodyError) -> Option<Refused> {
+    match error {
+        BodyError::Broken(source) => source.downcast_ref().copied(),
+        BodyError::TooLarge { .. } | BodyError::TimedOut => None,
+    }
 }
 
 fn body_error(error: BodyError) -> WireError {

@@ -7,8 +7,10 @@
 #![forbid(unsafe_code)]
 
 pub mod access_keys;
+mod admission;
 pub mod app;
 pub mod batch;
+mod connections;
 pub mod defaults;
 pub mod error;
 pub mod extensions;

@@ -11,9 +11,12 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use tokio::time::timeout;
 
+use crate::admission::Admission;
 use crate::app::App;
 use crate::error::WireError;
+use crate::front::READY_WITHIN;
 
 /// Of the answer.
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -50,27 +53,29 @@ impl Metrics {
 }
 
 /// Everything that is counted, as text.
-pub(crate) async fn render(app: &App, metrics: &Metrics) -> Result<String, WireError> {
-    let (counts, service_counts, running) = app
-        .engine
-        .read(|state| (state.job_counts(), state.service_job_counts(), state.running_attempts()))
-        .await?;
+pub(crate) async fn render(app: &App, metrics: &Metrics, admission: &Admission) -> Result<String, WireError> {
     let mut registry = Registry::with_prefix("fornada");
     registry.register("requests", "API requests by operation and error", metrics.requests.clone());
     registry.register("request_seconds", "Time to answer API requests", metrics.seconds.clone());
-    let jobs = Family::<Status, Gauge>::default();
-    for (status, count) in JobStatus::ALL.iter().zip(counts) {
-        jobs.get_or_create(&Status { status: status.as_str() }).set(i64::from(count));
+    admission.register(&mut registry);
+    let read =
+        app.engine.read(|state| (state.job_counts(), state.service_job_counts(), state.running_attempts()));
+    // The counters say most when the engine is behind: then the others are left out.
+    if let Ok(Ok((counts, service_counts, running))) = timeout(READY_WITHIN, read).await {
+        let jobs = Family::<Status, Gauge>::default();
+        for (status, count) in JobStatus::ALL.iter().zip(counts) {
+            jobs.get_or_create(&Status { status: status.as_str() }).set(i64::from(count));
+        }
+        registry.register("jobs", "Jobs by status, an array counted once", jobs);
+        let service_jobs = Family::<Status, Gauge>::default();
+        for (status, count) in ServiceJobStatus::ALL.iter().zip(service_counts) {
+            service_jobs.get_or_create(&Status { status: status.as_str() }).set(i64::from(count));
+        }
+        registry.register("service_jobs", "Service jobs by status", service_jobs);
+        let attempts = Gauge::<i64>::default();
+        attempts.set(i64::try_from(running).unwrap_or(i64::MAX));
+        registry.register("running_attempts", "Attempts that are starting or running", attempts);
     }
-    registry.register("jobs", "Jobs by status, an array counted once", jobs);
-    let service_jobs = Family::<Status, Gauge>::default();
-    for (status, count) in ServiceJobStatus::ALL.iter().zip(service_counts) {
-        service_jobs.get_or_create(&Status { status: status.as_str() }).set(i64::from(count));
-    }
-    registry.register("service_jobs", "Service jobs by status", service_jobs);
-    let attempts = Gauge::<i64>::default();
-    attempts.set(i64::try_from(running).unwrap_or(i64::MAX));
-    registry.register("running_attempts", "Attempts that are starting or running", attempts);
     for (name, help, total) in app.engine.metrics().totals() {
         registry.register(name, help, ConstCounter::new(total));
     }

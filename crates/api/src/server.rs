@@ -24,10 +24,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tower::ServiceExt;
+
+use crate::connections::{Connections, RequestBody, ResponseBody, Turn};
 
 /// Largest request body, in bytes. The largest documents that AWS Batch takes are far below it.
 pub const MAX_BODY_BYTES: usize = 1024 * 1024;
@@ -53,10 +53,14 @@ const MAX_HEADERS: usize = 100;
 /// noticed once a connection has closed.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// The longest wait for a connection that was closed to be gone.
+const CLOSE_PAUSE: Duration = Duration::from_secs(1);
+
 /// What a server allows its peers.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Connections served at once; more wait in the kernel's queue.
+    /// Connections served at once. When one more comes, the one that has waited longest for its peer is closed, if that is for
+    /// a second at least; else the new one waits, and those after it in the kernel's queue.
     pub connections: usize,
     /// Time in which a request head must have arrived, and the time a connection may stay idle. Longer than the ten seconds
     /// between the questions of many workflow engines, which would else find their connection just closed.
@@ -89,35 +93,39 @@ pub async fn serve(
         .header_read_timeout(limits.head_timeout)
         .max_buf_size(MAX_HEAD_BYTES)
         .max_headers(MAX_HEADERS);
-    let slots = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
-    let mut connections = JoinSet::new();
+    let mut connections = Connections::new();
+    let mut at_the_door: Option<TcpStream> = None;
     let mut shutdown = pin!(shutdown);
 
     loop {
-        let next = async {
-            let slot = Arc::clone(&slots).acquire_owned().await;
-            (slot, accept(|| listener.accept()).await)
+        let is_full = connections.len() >= limits.connections;
+        if let Some(stream) = at_the_door.take_if(|_| !is_full) {
+            configure(&stream);
+            let turn = connections.turn();
+            let (router, told) = (router.clone(), Arc::clone(&turn));
+            let service = service_fn(move |request| respond(router.clone(), request, Arc::clone(&told)));
+            let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+            connections.spawn(turn, async move {
+                if let Err(error) = connection.await {
+                    tracing::debug!(%error, "connection ended early");
+                }
+            });
+        }
+        let look_again = match at_the_door {
+            // Closed at once or as soon as its task is dropped, which `ended` tells.
+            Some(_) => connections.close_one().err().unwrap_or_else(|| Instant::now() + CLOSE_PAUSE),
+            None => Instant::now(),
         };
-        let (slot, (stream, _peer)) = tokio::select! {
+        tokio::select! {
             () = &mut shutdown => break,
-            // Collects what has ended, so that the set does not grow.
-            Some(_) = connections.join_next() => continue,
-            next = next => next,
-        };
-        configure(&stream);
-        let router = router.clone();
-        let service = service_fn(move |request| respond(router.clone(), request));
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
-        connections.spawn(async move {
-            let _slot = slot;
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "connection ended early");
-            }
-        });
+            () = connections.ended() => {}
+            (stream, _peer) = accept(|| listener.accept()), if at_the_door.is_none() => at_the_door = Some(stream),
+            () = sleep_until(look_again), if at_the_door.is_some() => {}
+        }
     }
 
-    drop(listener);
+    drop((listener, at_the_door));
     if timeout(limits.drain_timeout, graceful.shutdown()).await.is_err() {
         tracing::warn!(connections = connections.len(), "dropping connections that did not end in time");
     }
@@ -156,21 +164,32 @@ fn configure(stream: &TcpStream) {
 }
 
 /// Calls the router. A panic becomes an answer in the form of both AWS JSON protocols.
-async fn respond(router: Router, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
-    let mut response = pin!(router.oneshot(request));
+async fn respond(
+    router: Router,
+    request: Request<Incoming>,
+    turn: Arc<Turn>,
+) -> Result<Response<ResponseBody>, Infallible> {
+    let (head, body) = request.into_parts();
+    let Some(body) = RequestBody::new(body, &turn) else {
+        return std::future::pending().await; // until the connection is dropped, which has begun
+    };
+    let mut response = pin!(router.oneshot(Request::from_parts(head, Body::new(body))));
     // What a panic left half done is dropped with the future and never polled again.
     let caught =
         poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| response.as_mut().poll(context))) {
             Ok(poll) => poll.map(Some),
             Err(_) => std::task::Poll::Ready(None),
         });
-    if let Some(response) = caught.await {
-        return response;
-    }
-    tracing::error!("a request handler panicked");
-    let headers = [("content-type", "application/json"), ("x-amzn-errortype", "ServerException")];
-    let body = r#"{"__type":"ServerException","message":"The server failed to handle the request."}"#;
-    Ok((StatusCode::INTERNAL_SERVER_ERROR, headers, body).into_response())
+    let response = match caught.await {
+        Some(Ok(response)) => response,
+        None => {
+            tracing::error!("a request handler panicked");
+            let headers = [("content-type", "application/json"), ("x-amzn-errortype", "ServerException")];
+            let body = r#"{"__type":"ServerException","message":"The server failed to handle the request."}"#;
+            (StatusCode::INTERNAL_SERVER_ERROR, headers, body).into_response()
+        }
+    };
+    Ok(response.map(|body| ResponseBody::new(body, turn)))
 }
 
 /// Why a request body could not be had.

@@ -220,3 +220,54 @@ async fn shutdown_does_not_wait_for_ever() {
     timeout(DEADLINE, server.served).await.unwrap().unwrap();
     assert_eq!(read_to_end(&mut busy).await, "");
 }
+
+/// Waits until the server closes this connection.
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    let mut rest = Vec::new();
+    timeout(DEADLINE, stream.read_to_end(&mut rest)).await.is_ok()
+}
+
+#[tokio::test]
+async fn who_keeps_the_server_waiting_gives_way_to_new_connections() {
+    let server = start(Limits { connections: 4, ..Limits::default() }).await;
+    let mut busy = server.connect().await;
+    busy.write_all(b"GET /held HTTP/1.1\r\nconnection: close\r\n\r\n").await.unwrap();
+    timeout(DEADLINE, server.entered.notified()).await.unwrap();
+    let mut idle = Vec::new();
+    for sent in ["", "GET /hello HTTP/1.1\r\nhost:", "POST /echo HTTP/1.1\r\ncontent-length: 8\r\n\r\n123"] {
+        let mut stream = server.connect().await;
+        stream.write_all(sent.as_bytes()).await.unwrap();
+        idle.push(stream);
+    }
+    // Each of these finds all slots taken, by whom the server waits for or by those that came before.
+    let mut served = Vec::new();
+    for _ in 0..6 {
+        let mut stream = server.connect().await;
+        stream.write_all(b"GET /hello HTTP/1.1\r\nhost: x\r\n\r\n").await.unwrap();
+        read_until(&mut stream, "hello").await;
+        served.push(stream);
+    }
+    for stream in idle.iter_mut().chain(&mut served[..3]) {
+        assert!(is_closed(stream).await);
+    }
+    server.release.notify_one();
+    assert!(read_to_end(&mut busy).await.ends_with("held"), "a call in flight is never given up");
+}
+
+#[tokio::test]
+async fn a_crowd_that_says_nothing_locks_nobody_out() {
+    let server = start(Limits { connections: 64, ..Limits::default() }).await;
+    let address = server.address;
+    let crowd = tokio::spawn(async move {
+        let mut silent = std::collections::VecDeque::new();
+        loop {
+            silent.extend(TcpStream::connect(address).await);
+            silent.truncate(500);
+            tokio::task::yield_now().await;
+        }
+    });
+    for _ in 0..3 {
+        server.assert_alive().await;
+    }
+    crowd.abort();
+}

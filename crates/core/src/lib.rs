@@ -13,6 +13,7 @@
 //! | [`resource`] | compute environments, job queues, job definitions, scheduling policies, consumable resources, service
 //!   environments, quota shares, tags |
 //! | [`overview`] | what is in use, and by whom |
+//! | [`history`] | jobs that have ended |
 //! | [`state`], [`turn`], [`record`] | the state, a step of it, and what of it is durable |
 
 #![forbid(unsafe_code)]
@@ -22,6 +23,7 @@ pub mod arn;
 pub mod attempt;
 pub mod container;
 pub mod explain;
+pub mod history;
 pub mod id;
 pub mod instance;
 pub mod job;

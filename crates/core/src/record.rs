@@ -1,4 +1,4 @@
-//! What is kept for good: one record for each resource, job, started array child, placed node and instance.
+//! What is kept for good: one record for each resource, job, started array child, placed node, instance and share.
 //!
 //! The bodies are CBOR arrays, a member's number (`#[n(…)]`) being its place: numbers are never reused, new members are
 //! optional, and members of a newer version are skipped. The store adds a version byte before each body.
@@ -17,9 +17,11 @@ use crate::resource::job_queue::JobQueue;
 use crate::resource::quota_share::QuotaShare;
 use crate::resource::scheduling_policy::SchedulingPolicy;
 use crate::resource::service_environment::ServiceEnvironment;
+use crate::schedule::Past;
 use crate::service_job::ServiceJob;
 use crate::state::State;
 use crate::text::Text;
+use crate::time::Timestamp;
 
 /// One record, shared with the state: whoever encodes it does so without holding up decisions.
 #[derive(Clone, Debug)]
@@ -46,6 +48,26 @@ pub enum Record {
     QuotaShare(Arc<QuotaShare>),
     /// A service job.
     ServiceJob(Arc<ServiceJob>),
+    /// What a share of a fair-share queue, by ARN and share identifier, had lately.
+    Share(Arn, Text, Arc<Past>),
+}
+
+/// What a store holds of the state, for [`State::recover`].
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Every resource, and every job that has not ended with its children and nodes. More jobs do no harm.
+    pub records: Vec<Record>,
+    /// Greater than the `sequence` of any job that the store has.
+    pub next_sequence: u64,
+    /// No job that the store has ended later.
+    pub latest: Timestamp,
+}
+
+impl From<Vec<Record>> for Loaded {
+    /// All records there are.
+    fn from(records: Vec<Record>) -> Loaded {
+        Loaded { records, ..Loaded::default() }
+    }
 }
 
 /// Names one record.
@@ -73,6 +95,8 @@ pub enum Key {
     QuotaShare(Arn),
     /// By id.
     ServiceJob(Uuid),
+    /// By ARN of the queue, and share identifier.
+    Share(Arn, Text),
 }
 
 /// One change to the store.
@@ -113,6 +137,10 @@ impl State {
             }
             Key::QuotaShare(arn) => Record::QuotaShare(Arc::clone(self.quota_shares.get(arn)?)),
             Key::ServiceJob(id) => Record::ServiceJob(Arc::clone(self.service_jobs.records.get(id)?)),
+            Key::Share(queue, share) => {
+                let past = Arc::new(self.lane(queue, share)?.past.clone());
+                Record::Share(queue.clone(), share.clone(), past)
+            }
         })
     }
 }

@@ -10,19 +10,20 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::arn::Arn;
+use crate::history::History;
 use crate::id::{AttemptId, JobId, Member};
 use crate::job::array::{Array, StatusCounts};
 use crate::job::nodes::Gang;
 use crate::job::{Execution, Job, JobStatus, Placement};
 use crate::quantity::Resources;
-use crate::record::Record;
+use crate::record::{Loaded, Record};
 use crate::resource::Status;
 use crate::resource::compute_environment::ComputeEnvironment;
 use crate::resource::consumable_resource::ConsumableResource;
 use crate::resource::job_definition::JobDefinition;
 use crate::resource::job_queue::JobQueue;
 use crate::resource::quota_share::QuotaShare;
-use crate::resource::scheduling_policy::{PolicyKind, SchedulingPolicy};
+use crate::resource::scheduling_policy::SchedulingPolicy;
 use crate::resource::service_environment::ServiceEnvironment;
 use crate::scale::fleet::Fleet;
 use crate::schedule::{Backlog, Instances, Shapes, Stuck};
@@ -55,11 +56,13 @@ pub struct Settings {
     /// Managed environments of EC2 instances launch and terminate instances of their own. Without, every environment draws
     /// on the machines that are there by themselves.
     pub scale: bool,
+    /// Records of ended jobs that stay in memory: one for each job, and for each child or node that ever started.
+    pub ended_records: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { backfill: true, scale: false }
+        Settings { backfill: true, scale: false, ended_records: 20_000 }
     }
 }
 
@@ -93,11 +96,9 @@ pub struct State {
     pub(crate) next_address: u32,
     /// How many of each consumable resource placed jobs hold, whatever its kind, and whether it still exists.
     pub(crate) consumables_held: BTreeMap<Arn, u128>,
-    /// Jobs that need a consumable resource, by order of submission.
-    pub(crate) consumers: BTreeMap<Arn, BTreeMap<u64, Uuid>>,
     pub(crate) timers: BTreeSet<(Timestamp, Timer)>,
     pub(crate) next_sequence: u64,
-    /// Jobs of each queue by status, an array counted once.
+    /// Jobs of each queue by status, an array counted once; those that ended since the start.
     pub(crate) job_counts: BTreeMap<Arn, StatusCounts>,
     /// Time of the latest turn.
     pub(crate) latest: Timestamp,
@@ -114,12 +115,18 @@ pub struct State {
     /// What is stuck in queues that limit that.
     pub(crate) stuck: Stuck,
     pub(crate) settings: Settings,
+    /// What has ended and is still in memory.
+    pub(crate) history: History,
+    /// Shares whose use has changed in this turn, by queue.
+    pub(crate) shares_changed: BTreeSet<(Arn, Text)>,
 }
 
 impl State {
-    /// Rebuilds the state from its records, in any order.
-    pub fn recover(records: impl IntoIterator<Item = Record>) -> State {
-        let mut state = State { schedule_due: true, ..State::default() };
+    /// Rebuilds the state from its records, in any order. Those of jobs that have ended need not be among them.
+    pub fn recover(loaded: impl Into<Loaded>) -> State {
+        let Loaded { records, next_sequence, latest } = loaded.into();
+        let mut state = State { schedule_due: true, next_sequence, latest, ..State::default() };
+        let mut recorded_shares = Vec::new();
         let mut children: HashMap<Uuid, BTreeMap<u32, Arc<Execution>>> = HashMap::new();
         for record in records {
             match record {
@@ -157,6 +164,7 @@ impl State {
                 Record::ServiceJob(job) => {
                     state.service_jobs.records.insert(job.id, job);
                 }
+                Record::Share(queue, share, past) => recorded_shares.push((queue, share, past)),
             }
         }
         for arn in
@@ -178,6 +186,11 @@ impl State {
             state.timers.insert((Timestamp::default(), Timer::Settle(arn)));
         }
         state.recover_jobs(children);
+        for (queue, share, past) in recorded_shares {
+            state.recover_share(&queue, &share, &past);
+        }
+        state.await_share_decay();
+        state.shares_changed.clear(); // they are as their records say
         state.recover_service_jobs();
         state
     }
@@ -195,10 +208,10 @@ impl State {
     fn recover_jobs(&mut self, mut children: HashMap<Uuid, BTreeMap<u32, Arc<Execution>>>) {
         let mut jobs: Vec<Arc<Job>> = self.jobs.values().cloned().collect();
         jobs.sort_unstable_by_key(|job| job.sequence);
-        self.next_sequence = jobs.last().map_or(0, |job| job.sequence + 1);
+        let next_sequence = jobs.last().map_or(0, |job| job.sequence + 1);
+        self.next_sequence = self.next_sequence.max(next_sequence);
         for job in &jobs {
             self.count_job(job);
-            self.track_consumer(job);
             if job.array.is_some() {
                 self.arrays.insert(job.id, Array::recover(children.remove(&job.id).unwrap_or_default()));
             } else if job.nodes.is_some() {
@@ -222,23 +235,9 @@ impl State {
                 self.recover_placement(id, job, &member);
             }
         }
-        for job in &jobs {
-            // A queue of the same name that came later has shares of its own.
-            let is_of = |queue: &Arc<JobQueue>| {
-                queue.created_at <= job.execution.created_at
-                    && self.policy_kind(&queue.arn) == PolicyKind::FairShare
-            };
-            if job.share_identifier.is_none() || !self.job_queues.get(&job.queue).is_some_and(is_of) {
-                continue;
-            }
-            self.recall_attempts(job, &job.execution, Member::Whole);
-            let members: Vec<_> =
-                self.members_of(job.id).map(|(id, member)| (id, Arc::clone(member))).collect();
-            for (id, member) in members {
-                self.recall_attempts(job, &member, id.member);
-            }
+        for job in jobs.iter().filter(|job| job.execution.status.is_terminal()) {
+            self.remember(job.id);
         }
-        self.await_share_decay();
     }
 
     fn recover_placement(&mut self, id: JobId, job: &Job, execution: &Execution) {
@@ -289,7 +288,8 @@ impl State {
         }
     }
 
-    fn is_live(&self, job: Uuid) -> bool {
+    /// Whether a job has yet to end.
+    pub(crate) fn is_live(&self, job: Uuid) -> bool {
         self.jobs.get(&job).is_some_and(|job| !job.execution.status.is_terminal())
     }
 
@@ -428,7 +428,7 @@ impl State {
         self.job_queues.is_empty() && self.jobs.is_empty() && self.instances.is_empty()
     }
 
-    /// Jobs, array parents counted once, by status.
+    /// Jobs, array parents counted once, by status; of those that have ended, the ones that did so since the server started.
     pub fn job_counts(&self) -> StatusCounts {
         let mut sum = StatusCounts::default();
         for counts in self.job_counts.values() {
@@ -437,7 +437,7 @@ impl State {
         sum
     }
 
-    /// Jobs of one queue, array parents counted once, by status.
+    /// Jobs of one queue, as [`State::job_counts`].
     pub fn job_counts_of(&self, queue: &str) -> StatusCounts {
         self.job_counts.get(queue).copied().unwrap_or_default()
     }
@@ -464,7 +464,12 @@ impl State {
         for job in self.jobs.values() {
             counts.entry(job.queue.clone()).or_default()[job.execution.status as usize] += 1;
         }
-        assert_eq!(self.job_counts, counts, "jobs are counted by status");
+        for (arn, counts) in counts {
+            let [live @ .., _, _] = counts;
+            let [counted @ .., _, _] = self.job_counts_of(&arn);
+            assert_eq!(counted, live, "live jobs of {arn} are counted by status");
+        }
+        self.check_history();
         let mut used: BTreeMap<&Arn, Resources> = BTreeMap::new();
         let mut booked: BTreeMap<&Text, Resources> = BTreeMap::new();
         let mut attempts = 0;

@@ -82,12 +82,16 @@ impl<'a> Turn<'a> {
         }
         self.settle_dependents();
         self.schedule();
+        let shares = std::mem::take(&mut self.state.shares_changed);
+        self.touched.extend(shares.into_iter().map(|(queue, share)| Key::Share(queue, share)));
         let state = &*self.state;
         let changes = self.touched.into_iter().map(|key| match state.record(&key) {
             Some(record) => Change::Put(record),
             None => Change::Delete(key),
         });
-        Decision { changes: changes.collect(), actions: self.actions, provisions: self.provisions }
+        let changes = changes.collect();
+        self.state.let_go();
+        Decision { changes, actions: self.actions, provisions: self.provisions }
     }
 
     /// Notes that a record changed.
@@ -144,7 +148,7 @@ impl<'a> Turn<'a> {
                 let counts =
                     self.state.job_counts.get_mut(queue).expect("a job is counted from its submission on");
                 counts[from as usize] -= 1;
-                counts[to as usize] += 1;
+                counts[to as usize] = counts[to as usize].saturating_add(1); // of ends, since the start
             }
             Member::Index(_) => {}
             Member::Node(_) => return, // queues and dependents know its parent only
@@ -158,6 +162,7 @@ impl<'a> Turn<'a> {
                 if id.member == Member::Whole {
                     self.job_ended(id.job);
                     self.end_nodes(id.job, why.as_ref());
+                    self.state.remember(id.job);
                 }
                 self.ended.push_back(Ended::One(id));
             }

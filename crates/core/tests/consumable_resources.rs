@@ -204,23 +204,10 @@ fn needs_of_the_submission_replace_those_of_the_definition() {
     let needy = fornada_core::resource::job_definition::JobDefinition { consumables: needs, ..definition() };
     world.turn(|turn| turn.register_job_definition(&scope(), "needy", needy));
     let of = |name: &str| job(name).with(|s| s.definition = "needy".into());
-    let plain = world.submit(of("plain"));
+    world.submit(of("plain"));
     assert_eq!((world.amounts("one").1, world.amounts("two").1), (4, 0));
-    let replaced = world.submit(of("replaced").needs("two", 1));
-    let none = world.submit(of("none").with(|s| s.consumables = Some(Vec::new())));
+    world.submit(of("replaced").needs("two", 1));
+    world.submit(of("none").with(|s| s.consumables = Some(Vec::new())));
     assert_eq!((world.amounts("one").1, world.amounts("two").1), (4, 1));
-
-    world.exit(plain, 0);
-    let consumers = |world: &World, name: &str, before| {
-        let arn = consumable_arn(name);
-        let all = world.state.consumers(&arn, before);
-        all.map(|job| fornada_core::id::JobId::whole(job.id)).collect::<Vec<_>>()
-    };
-    let later = world.submit(of("later"));
-    assert_eq!(consumers(&world, "one", None), [later, plain], "newest first, also what has ended");
-    let before = world.state.job(later.job).map(|job| job.sequence);
-    assert_eq!(consumers(&world, "one", before), [plain]);
-    assert_eq!(consumers(&world, "two", None), [replaced]);
-    assert!(!consumers(&world, "one", None).contains(&none));
     assert_eq!(world.state.queue_usage(&queue_arn("q")), 3000);
 }

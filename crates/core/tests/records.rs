@@ -31,6 +31,7 @@ use fornada_core::resource::quota_share::{QuotaShare, Sharing};
 use fornada_core::resource::scheduling_policy::{FairShare, Kind, SchedulingPolicy};
 use fornada_core::resource::service_environment::ServiceEnvironment;
 use fornada_core::scale::{AllocationStrategy, Scaling};
+use fornada_core::schedule::Past;
 use fornada_core::service_job::capacity::{CapacityLimit, Instances};
 use fornada_core::service_job::{
     Preemption, PreemptionKind, PreemptionSummary, ServiceAttempt, ServiceJob, ServiceJobStatus,
@@ -305,6 +306,7 @@ fn job() {
                 is_cancelled: true,
                 is_terminated: true,
             })),
+            ended: None,
         })),
         execution: execution(),
         task_overrides: None,
@@ -314,6 +316,8 @@ fn job() {
         architecture: None,
     };
     check("job", &value);
+    let ended = ArrayProperties { size: 3, fate: None, ended: Some(Box::new([0, 0, 0, 0, 0, 1, 2])) };
+    check("job_array_ended", &Job { array: Some(Box::new(ended)), ..value.clone() });
     check("job_consumables", &Job { consumables: Some(consumables().into()), ..value.clone() });
     let given = ContainerOverrides {
         name: Some("sidecar".into()),
@@ -364,6 +368,15 @@ fn consumable_resource() {
         version: 3,
     };
     check("consumable_resource", &value);
+}
+
+#[test]
+fn share() {
+    let mut used = [0u64; 32];
+    (used[3], used[31]) = (1 << 40, 7);
+    let members = minicbor::to_vec((18_750u64, used, 1_700_000_000_000u64, 250u64)).expect("a small record");
+    let value: Past = minicbor::decode(&members).expect("members in order");
+    check("share", &value);
 }
 
 #[test]

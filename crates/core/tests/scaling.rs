@@ -54,6 +54,22 @@ fn the_whole_demand_is_launched_in_one_step() {
     }
 }
 
+/// Source: AWS Batch User Guide, compute environments: instances are terminated when idle.
+#[test]
+fn what_was_kept_for_a_job_that_is_cancelled_goes() {
+    let mut cloud = cloud(16, BestFit, &["c6i.2xlarge"]);
+    cloud.define_gang(2, 8, 0);
+    lasting(&mut cloud, job("long").vcpus(8), LONG);
+    lasting(&mut cloud, job("short").vcpus(8), MINUTE);
+    cloud.pass(5 * MINUTE);
+    let gang = cloud.submit(job("gang").definition("2x8"));
+    cloud.pass(20 * MINUTE);
+    assert_eq!(cloud.vcpus("ce"), 16, "the idle one is kept: the job needs it and the busy one");
+    cloud.turn(|turn| turn.cancel_job(gang, &"no".into()));
+    cloud.pass(20 * MINUTE);
+    assert_eq!(cloud.vcpus("ce"), 8, "and nobody needs it any more");
+}
+
 /// Source: AWS Batch User Guide, compute environment parameters (maxvCpus): exceeded by one instance at most, and never
 /// with BEST_FIT on demand.
 #[test]
@@ -379,12 +395,8 @@ fn a_gang_ends_with_an_instance_of_its_own() {
     }
 }
 
-/// Its training jobs end with an instance that is lost, and nothing of them stays behind.
-#[test]
-fn service_jobs_end_with_their_instance() {
-    let mut cloud = cloud(64, BestFitProgressive, &["m6i.large"]);
-    lasting(&mut cloud, job("a"), LONG);
-    cloud.pass(3 * MINUTE);
+/// A service environment and its queue, for training jobs of up to four instances.
+fn add_service_queue(cloud: &mut Cloud) {
     let arn = service_environment_arn();
     let limits = limits(&[("NUM_INSTANCES", 4)]);
     cloud.turn(|turn| turn.create_service_environment(arn.clone(), true, limits, tags([]))).unwrap();
@@ -392,6 +404,29 @@ fn service_jobs_end_with_their_instance() {
     let mut training_queue = queue(service::QUEUE);
     training_queue.0.service_environment = Some(arn);
     cloud.create_queue(training_queue);
+}
+
+/// An instance on which a training job was the last to run is idle, as any other.
+#[test]
+fn an_instance_goes_after_its_last_service_job() {
+    let mut cloud = cloud(64, BestFitProgressive, &["m6i.large"]);
+    lasting(&mut cloud, job("a"), 5 * MINUTE);
+    cloud.pass(3 * MINUTE);
+    add_service_queue(&mut cloud);
+    cloud.runs = 20 * MINUTE;
+    let submission = service::training("ml.m5.large", 1);
+    cloud.turn(|turn| turn.submit_service_job(&scope(), submission)).unwrap();
+    cloud.settle();
+    assert!(cloud.instances.is_empty());
+}
+
+/// Its training jobs end with an instance that is lost, and nothing of them stays behind.
+#[test]
+fn service_jobs_end_with_their_instance() {
+    let mut cloud = cloud(64, BestFitProgressive, &["m6i.large"]);
+    lasting(&mut cloud, job("a"), LONG);
+    cloud.pass(3 * MINUTE);
+    add_service_queue(&mut cloud);
     cloud.runs = LONG;
     let submission = service::training("ml.m5.large", 1);
     let id = cloud.turn(|turn| turn.submit_service_job(&scope(), submission)).unwrap().id;

@@ -178,7 +178,7 @@ proptest! {
         backfill in any::<bool>(),
         steps in prop::collection::vec(step(), 10..80),
     ) {
-        let mut cluster = cluster(Settings { backfill, scale: false }, &machines);
+        let mut cluster = cluster(Settings { backfill, ..Settings::default() }, &machines);
         let mut jobs = Vec::new();
         for step in steps {
             apply(&mut cluster, &mut jobs, step);

@@ -15,7 +15,7 @@ const MINUTE: u64 = 60_000;
 
 /// These machines, and queue `q` over all of them.
 fn cluster(backfill: bool, machines: &[Resources]) -> Cluster {
-    let mut cluster = Cluster::new(Settings { backfill, scale: false }, machines.iter().copied());
+    let mut cluster = Cluster::new(Settings { backfill, ..Settings::default() }, machines.iter().copied());
     cluster.create_environment(environment("ce"));
     cluster.create_queue(queue("q").environments(["ce"]));
     cluster

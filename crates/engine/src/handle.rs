@@ -8,12 +8,7 @@ use fornada_core::turn::Turn;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::Metrics;
-
-/// What to do when the turn is durable.
-pub(crate) type Release = Box<dyn FnOnce() + Send>;
-
-/// One input of a turn.
-pub(crate) type Input = Box<dyn FnOnce(&mut Turn<'_>) -> Option<Release> + Send>;
+use crate::step::{self, Input};
 
 /// Why the engine gave no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,10 +38,7 @@ impl Handle {
         command: impl FnOnce(&mut Turn<'_>) -> R + Send + 'static,
     ) -> Result<R, Unavailable> {
         let (reply, answer) = oneshot::channel();
-        let input: Input = Box::new(move |turn| {
-            let result = command(turn);
-            Some(Box::new(move || drop(reply.send(result))))
-        });
+        let input = step::command(command, move |result| drop(reply.send(result)));
         self.inputs.try_send(input).map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(_) => Unavailable::Busy,
             mpsc::error::TrySendError::Closed(_) => Unavailable::Stopped,
@@ -67,11 +59,7 @@ impl Handle {
 
     /// Reports what a backend saw. Waits while the queue is full: reports are never dropped here.
     pub async fn observe(&self, observation: Observation) {
-        let input: Input = Box::new(move |turn| {
-            turn.observe(observation);
-            None
-        });
-        drop(self.inputs.send(input).await); // a stopped engine needs no reports: it asks for all of them when it starts
+        drop(self.inputs.send(step::observation(observation)).await); // a stopped engine needs no reports: it asks for all of them when it starts
     }
 
     /// Counters of the loop.

@@ -18,6 +18,7 @@ mod handle;
 mod metrics;
 pub mod port;
 mod run;
+pub mod step;
 
 pub use handle::{Handle, Unavailable};
 pub use metrics::Metrics;

@@ -1,23 +1,19 @@
-//! The loop itself: one thread decides, one thread commits and acts.
+//! The loop itself: one thread decides, one thread commits and acts. What they do stands in [`crate::step`].
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use fornada_core::attempt::Action;
-use fornada_core::instance::Provision;
-use fornada_core::record::Change;
-use fornada_core::state::{Settings, State};
-use fornada_core::turn::{Decision, Turn};
+use fornada_core::state::Settings;
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info};
+use tracing::error;
 
-use crate::handle::{Handle, Input, Release};
+use crate::handle::Handle;
 use crate::metrics::Metrics;
 use crate::port::backend::Backend;
 use crate::port::clock::Clock;
 use crate::port::provisioner::Provisioner;
 use crate::port::store::{self, Store};
+use crate::step::{self, AHEAD, Batch, Committer, Decider, Input};
 
 /// Inputs that may wait. More than a batch, so that the loop never idles under load; each is about a kilobyte.
 const QUEUE_MAX: usize = 8192;
@@ -61,14 +57,6 @@ pub struct Engine {
     stopped: oneshot::Receiver<Fatal>,
 }
 
-/// A decided turn on its way to disk.
-struct Batch {
-    changes: Vec<Change>,
-    releases: Vec<Release>,
-    actions: Vec<Action>,
-    provisions: Vec<Provision>,
-}
-
 impl Engine {
     /// Recovers the state from the store and starts the loop.
     ///
@@ -77,30 +65,21 @@ impl Engine {
     ///
     /// # Panics
     /// When no thread can be started.
-    pub fn start(mut ports: Ports) -> Result<Engine, store::Error> {
-        let records = ports.store.load()?;
-        let count = records.len();
-        let mut state = State::recover(records);
-        state.configure(ports.settings);
-        info!(records = count, "state recovered");
-
+    pub fn start(ports: Ports) -> Result<Engine, store::Error> {
         let metrics = Arc::new(Metrics::default());
+        let (decider, committer) = step::recover(ports, Arc::clone(&metrics))?;
         let (inputs, receiver) = mpsc::channel::<Input>(QUEUE_MAX);
-        // One batch may wait while one is being committed: the next is decided meanwhile, and no further.
-        let (batches, committing) = mpsc::channel::<Batch>(1);
+        let (batches, committing) = mpsc::channel::<Batch>(AHEAD);
         let (fatal, stopped) = oneshot::channel();
 
-        let Ports { store, backend, provisioner, mut clock, entropy, settings: _ } = ports;
-        clock.start_at(state.latest());
-        let decider = Decider { state, clock, entropy, metrics: Arc::clone(&metrics) };
         let loop_thread = std::thread::Builder::new().name("engine".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-            runtime.expect("a timer needs no resources").block_on(decider.run(receiver, batches));
+            runtime.expect("a timer needs no resources").block_on(decide(decider, receiver, batches));
         });
         let loop_thread = loop_thread.expect("a thread can be started");
-        let committer = Committer { store, backend, provisioner, metrics: Arc::clone(&metrics) };
         let commit_thread = std::thread::Builder::new().name("commit".into()).spawn(move || {
-            let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| committer.run(committing)));
+            let end =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| commit(committer, committing)));
             let decided = loop_thread.join(); // the channel is closed either way, so the loop ends too
             let reason = match (end, decided) {
                 (Ok(Err(source)), _) => Some(Fatal::Commit(source)),
@@ -129,78 +108,34 @@ impl Engine {
     }
 }
 
-/// Owns the state.
-struct Decider {
-    state: State,
-    clock: Box<dyn Clock>,
-    entropy: Box<dyn FnMut() -> u128 + Send>,
-    metrics: Arc<Metrics>,
-}
-
-impl Decider {
-    async fn run(mut self, mut inputs: mpsc::Receiver<Input>, batches: mpsc::Sender<Batch>) {
-        let mut waiting: Vec<Input> = vec![Box::new(|turn| {
-            turn.resume();
-            None
-        })];
-        // Inputs are taken only when there is room at the committer: until then they gather, and the batch is the larger for it.
-        while let Ok(slot) = batches.reserve().await {
-            if waiting.is_empty() {
-                tokio::select! {
-                    biased;
-                    () = batches.closed() => return, // a failed commit ends the loop at once, not at the next input
-                    taken = inputs.recv_many(&mut waiting, TURN_MAX) => if taken == 0 { return },
-                    () = self.until_next_timer() => {}
-                }
+/// Lets the decider take turns for as long as somebody takes its batches.
+async fn decide(mut decider: Decider, mut inputs: mpsc::Receiver<Input>, batches: mpsc::Sender<Batch>) {
+    let mut waiting: Vec<Input> = vec![step::resumption()];
+    // Inputs are taken only when there is room at the committer: until then they gather, and the batch is the larger for it.
+    while let Ok(slot) = batches.reserve().await {
+        if waiting.is_empty() {
+            tokio::select! {
+                biased;
+                () = batches.closed() => return, // a failed commit ends the loop at once, not at the next input
+                taken = inputs.recv_many(&mut waiting, TURN_MAX) => if taken == 0 { return },
+                () = until(decider.next_turn_in()) => {}
             }
-            slot.send(self.turn(&mut waiting));
         }
-    }
-
-    fn turn(&mut self, waiting: &mut Vec<Input>) -> Batch {
-        self.metrics.turns.fetch_add(1, Ordering::Relaxed);
-        let seed = (self.entropy)();
-        let mut turn = Turn::begin(&mut self.state, self.clock.now(), seed);
-        let releases = waiting.drain(..).filter_map(|input| input(&mut turn)).collect();
-        let Decision { changes, actions, provisions } = turn.finish();
-        Batch { changes, releases, actions, provisions }
-    }
-
-    async fn until_next_timer(&self) {
-        let Some(at) = self.state.next_timer() else { return std::future::pending().await };
-        let wait = Duration::from_millis(at.0.saturating_sub(self.clock.now().0));
-        tokio::time::sleep(wait.min(SLEEP_MAX)).await;
+        slot.send(decider.turn(waiting.drain(..)));
     }
 }
 
-/// Owns the store; lets replies and actions out only after the commit.
-struct Committer {
-    store: Box<dyn Store>,
-    backend: Box<dyn Backend>,
-    provisioner: Box<dyn Provisioner>,
-    metrics: Arc<Metrics>,
+async fn until(timer: Option<Duration>) {
+    match timer {
+        Some(wait) => tokio::time::sleep(wait.min(SLEEP_MAX)).await,
+        None => std::future::pending().await,
+    }
 }
 
-impl Committer {
-    fn run(mut self, mut batches: mpsc::Receiver<Batch>) -> Result<(), store::Error> {
-        while let Some(Batch { changes, releases, actions, provisions }) = batches.blocking_recv() {
-            if !changes.is_empty() {
-                let began = Instant::now();
-                self.store.commit(&changes)?;
-                let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-                self.metrics.commits.fetch_add(1, Ordering::Relaxed);
-                self.metrics.records.fetch_add(changes.len() as u64, Ordering::Relaxed);
-                self.metrics.commit_micros.fetch_add(micros, Ordering::Relaxed);
-            }
-            if !actions.is_empty() {
-                self.metrics.actions.fetch_add(actions.len() as u64, Ordering::Relaxed);
-                self.backend.perform(actions);
-            }
-            if !provisions.is_empty() {
-                self.provisioner.perform(provisions);
-            }
-            releases.into_iter().for_each(|release| release());
-        }
-        Ok(())
+/// Settles batches for as long as there is somebody to decide them.
+fn commit(mut committer: Committer, mut batches: mpsc::Receiver<Batch>) -> Result<(), store::Error> {
+    while let Some(batch) = batches.blocking_recv() {
+        committer.settle(batch)?;
     }
+    Ok(())
 }

@@ -19,7 +19,7 @@ use fornada_core::attempt::{Action, Host, Observation};
 use fornada_core::id::TaskId;
 use fornada_core::instance::Provision;
 use fornada_core::quantity::Resources;
-use fornada_core::record::{Change, Record};
+use fornada_core::record::{Change, Loaded, Record};
 use fornada_core::resource::Status;
 use fornada_core::state::Settings;
 use fornada_core::time::Timestamp;
@@ -50,8 +50,8 @@ struct HeldStore {
 }
 
 impl Store for HeldStore {
-    fn load(&mut self) -> Result<Vec<Record>, Error> {
-        Ok(Vec::new())
+    fn load(&mut self) -> Result<Loaded, Error> {
+        Ok(Loaded::default())
     }
 
     fn commit(&mut self, changes: &[Change]) -> Verdict {

@@ -27,6 +27,8 @@ pub(crate) struct Host {
     pub(crate) metadata: Metadata,
     /// Where output is read and written, apart from the loop: a slow disk delays only other output.
     pub(crate) output: tokio::runtime::Handle,
+    /// How much of it may be kept of each container, in bytes.
+    pub(crate) log_bytes_max: u64,
     /// Ended cgroups, to be removed.
     pub(crate) ended: std::sync::mpsc::Sender<Group>,
     /// Between SIGTERM and SIGKILL.

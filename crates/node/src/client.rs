@@ -18,7 +18,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::AbortHandle;
 
 use crate::directory;
-use crate::protocol::{self, Request, Response, VERSION};
+use crate::protocol::{self, Request, Response, VERSION, VERSION_MIN};
 
 /// Batches of actions that wait to be written. When there are more the node hangs; then the connection is made anew, and
 /// the engine compares what should run with what does.
@@ -67,6 +67,8 @@ impl Client {
             overflow: overflow.clone(),
             on_observation,
             is_leaving: false,
+            version_max: VERSION,
+            version: VERSION,
         };
         let task = tokio::spawn(link.stay_connected()).abort_handle();
         Client { orders, overflow, task }
@@ -107,6 +109,10 @@ struct Link<F> {
     on_observation: F,
     /// The node was told to exit, so its end is no surprise.
     is_leaving: bool,
+    /// The newest version that this server speaks.
+    version_max: u32,
+    /// The one to ask the node for.
+    version: u32,
 }
 
 /// How a connection ended.
@@ -120,12 +126,19 @@ impl<F: FnMut(Observation) + Send> Link<F> {
         let mut wait = RETRY_MIN;
         let mut refused_by = None;
         loop {
-            match self.connect_once(&mut wait).await {
+            let end = self.connect_once(&mut wait).await;
+            let asked = std::mem::replace(&mut self.version, self.version_max); // the next node may be newer
+            match end {
+                Ok(End::Refused { version }) if version < asked && version >= VERSION_MIN => {
+                    self.version = version;
+                    tracing::info!("the node in {} is of an earlier release", self.dir.display());
+                    continue;
+                }
                 Ok(End::Refused { version }) if refused_by != Some(version) => {
                     refused_by = Some(version); // said once
                     tracing::error!(
-                        "the node in {} speaks version {version} of the node protocol and this server {VERSION}: let the \
-                         node's jobs finish, or stop it with SIGTERM, then start the server again",
+                        "the node in {} speaks version {version} of the node protocol and this server {VERSION_MIN} to \
+                         {VERSION}: let the node's jobs finish, or stop it with SIGTERM, then start the server again",
                         self.dir.display()
                     );
                 }
@@ -150,7 +163,7 @@ impl<F: FnMut(Observation) + Send> Link<F> {
         stream.set_nonblocking(true)?;
         let (reader, mut writer) = UnixStream::from_std(stream)?.into_split();
         let mut reader = BufReader::new(reader);
-        let hello = Request::Hello { version: VERSION, endpoint_url: self.endpoint_url.clone() };
+        let hello = Request::Hello { version: self.version, endpoint_url: self.endpoint_url.clone() };
         protocol::write(&mut writer, &hello).await?;
         let first = match protocol::read(&mut reader).await? {
             None => return Ok(End::Closed),
@@ -266,3 +279,6 @@ fn own_session(command: &mut Command) {
     // SAFETY: setsid is async-signal-safe and touches no memory.
     unsafe { command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
 }
+
+#[cfg(test)]
+mod tests;

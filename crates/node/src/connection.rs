@@ -10,7 +10,7 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::protocol::{self, Request, Response, VERSION};
+use crate::protocol::{self, Request, Response, VERSION, VERSION_MIN};
 
 /// A server says who it is at once, or is none.
 const HELLO: Duration = Duration::from_secs(10);
@@ -34,10 +34,10 @@ pub(crate) async fn serve(stream: UnixStream, number: u64, messages: mpsc::Sende
     let (reader, mut writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let endpoint_url = match timeout(HELLO, protocol::read(&mut reader)).await {
-        Ok(Ok(Some(Request::Hello { version: VERSION, endpoint_url }))) => endpoint_url,
+        Ok(Ok(Some(Request::Hello { version: VERSION_MIN..=VERSION, endpoint_url }))) => endpoint_url,
         Ok(Ok(Some(Request::Hello { version, .. }))) => {
             tracing::warn!(
-                "a server speaks version {version} of the node protocol, this node speaks {VERSION}"
+                "a server asked for version {version} of the node protocol, this node speaks up to {VERSION}"
             );
             let _ = protocol::write(&mut writer, &Response::Refused { version: VERSION }).await;
             return;

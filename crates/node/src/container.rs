@@ -66,7 +66,8 @@ impl Container {
             stream: container.log_stream.clone(),
         };
         let (cut, is_cut) = oneshot::channel();
-        let mut copy = host.output.spawn(output::copy(output, host.logs.open(name), is_cut));
+        let copy = output::copy(output, host.logs.open(name), host.log_bytes_max, is_cut);
+        let mut copy = host.output.spawn(copy);
 
         let by_itself = wait(pid, pidfd, group.as_ref(), &mut self.stop, host.grace).await;
         let at = crate::now().max(started_at);

@@ -1,8 +1,14 @@
 //! What server and node say to each other: CBOR messages over a Unix socket, each behind its length (u32, big endian).
 //!
-//! The server speaks first, with [`Request::Hello`]. A node that knows this version answers
-//! [`Observation::Connected`]; any other answers [`Response::Refused`] and hangs up. Members that a reader does not know
-//! are skipped, so that a release may add some without a new version.
+//! The server speaks first, with [`Request::Hello`] and the newest version that it knows. A node that knows that version
+//! answers [`Observation::Connected`], and both keep to it; any other answers [`Response::Refused`] with its own newest one
+//! and hangs up. A server that knows that one comes again with it. So a server of a later release takes over the node, and
+//! the jobs, of an earlier one, and after a step back the other way round.
+//!
+//! Members that a reader does not know are skipped, so that a release may add some without a new version. What an older
+//! reader cannot skip (a new message, action or observation, or a member that changes what others mean) takes a new version,
+//! and is not sent where an older one was agreed. `tests/golden` holds the messages of each version as they were first
+//! written.
 
 use std::io;
 
@@ -11,8 +17,12 @@ use fornada_core::text::Text;
 use minicbor::{Decode, Encode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// Grows when a message changes its meaning. In 2 a launch has containers, and an end those of each of them.
+/// The newest version. Grows when a message changes its meaning. In 2 a launch has containers, and an end those of each of
+/// them.
 pub const VERSION: u32 = 2;
+
+/// The oldest version that is still spoken, by server and node. None was released before it.
+pub const VERSION_MIN: u32 = 2;
 
 /// No message is longer, in bytes: the largest jobs are a few hundred KiB, and a batch is cut well below.
 pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
@@ -26,7 +36,7 @@ pub enum Request {
     /// The first message. From now on the node serves this connection and no other.
     #[n(0)]
     Hello {
-        /// [`VERSION`] of the server.
+        /// The version that the server wants to speak.
         #[n(0)]
         version: u32,
         /// Where jobs reach the server, for example `http://127.0.0.1:8600`.
@@ -48,7 +58,7 @@ pub enum Request {
 /// From the node to the server.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Response {
-    /// The node speaks another version.
+    /// The node does not speak the version that was asked for.
     #[n(0)]
     Refused {
         /// [`VERSION`] of the node.

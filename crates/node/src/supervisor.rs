@@ -51,6 +51,8 @@ pub struct Config {
     pub capacity: Claim,
     /// Between SIGTERM and SIGKILL. Source: AWS Batch User Guide, 30 seconds.
     pub grace: Duration,
+    /// How much output of each container is kept, in bytes; the rest is dropped.
+    pub log_bytes_max: u64,
     /// Whether to use cgroups if the machine lets us.
     pub cgroups: bool,
     /// Whether jobs may run on this machine's own file system, with the image `host`.
@@ -66,6 +68,7 @@ impl Config {
             dir: dir.into(),
             capacity: Claim::default(),
             grace: Duration::from_secs(30),
+            log_bytes_max: 1 << 30,
             cgroups: true,
             host_image: true,
             secrets: Secrets::default(),
@@ -124,6 +127,7 @@ pub async fn run(config: Config, logs: Arc<dyn LogWriter>) -> Result<(), Error> 
         logs,
         metadata: Metadata::default(),
         output,
+        log_bytes_max: config.log_bytes_max,
         ended: cgroup::remove_in_background()?,
         grace: config.grace,
     });

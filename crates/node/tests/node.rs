@@ -312,15 +312,31 @@ async fn a_node_with_jobs_stays_unless_told_to_stop_them() {
 #[tokio::test]
 async fn a_server_of_another_version_is_refused_and_harms_nobody() {
     let mut node = Node::start().await;
-    let mut other = UnixStream::connect(node.dir().join("node.sock")).await.unwrap();
-    let hello = Request::Hello { version: 99, endpoint_url: "http://other".into() };
-    protocol::write(&mut other, &hello).await.unwrap();
-    assert_eq!(
-        protocol::read(&mut other).await.unwrap(),
-        Some(Response::Refused { version: protocol::VERSION })
-    );
-    assert_eq!(protocol::read::<Response, _>(&mut other).await.unwrap(), None);
+    for version in [protocol::VERSION_MIN - 1, protocol::VERSION + 1] {
+        let mut other = UnixStream::connect(node.dir().join("node.sock")).await.unwrap();
+        let hello = Request::Hello { version, endpoint_url: "http://other".into() };
+        protocol::write(&mut other, &hello).await.unwrap();
+        assert_eq!(
+            protocol::read(&mut other).await.unwrap(),
+            Some(Response::Refused { version: protocol::VERSION })
+        );
+        assert_eq!(protocol::read::<Response, _>(&mut other).await.unwrap(), None);
+    }
     assert_eq!(node.run(launch()).await.ended.unwrap().1.exit_code, Some(0));
+}
+
+#[tokio::test]
+async fn every_version_that_is_still_spoken_is_answered() {
+    let node = Node::start().await;
+    for version in protocol::VERSION_MIN..=protocol::VERSION {
+        let mut server = UnixStream::connect(node.dir().join("node.sock")).await.unwrap();
+        let hello = Request::Hello { version, endpoint_url: "http://server".into() };
+        protocol::write(&mut server, &hello).await.unwrap();
+        match protocol::read(&mut server).await.unwrap() {
+            Some(Response::Observed(first)) => assert!(matches!(first[0], Observation::Connected(..))),
+            other => panic!("{other:?}"),
+        }
+    }
 }
 
 #[test]

@@ -8,12 +8,12 @@ use std::process::Command;
 use std::sync::Arc;
 
 use fornada_core::arn::Scope;
-use fornada_core::id::Uuid;
+use fornada_core::history::PastJob;
+use fornada_core::id::{JobId, Uuid};
 use fornada_core::instance::Instance;
-use fornada_core::job::{Execution, Job, JobStatus};
+use fornada_core::job::{ArrayProperties, Execution, Job, JobStatus};
 use fornada_core::quantity::Resources;
-use fornada_core::record::Key;
-use fornada_core::record::{Change, Record};
+use fornada_core::record::{Change, Key, Record};
 use fornada_core::resource::compute_environment::ComputeEnvironment;
 use fornada_core::resource::consumable_resource::ConsumableResource;
 use fornada_core::resource::job_definition::JobDefinition;
@@ -39,9 +39,28 @@ fn golden<T: for<'b> minicbor::Decode<'b, ()>>(name: &str) -> T {
     minicbor::decode(&body).unwrap()
 }
 
-/// A job that was submitted as number `sequence`.
+/// A job that was submitted as number `sequence`, and has not ended.
 fn job(sequence: u64) -> Job {
-    Job { sequence, id: Uuid::from_u128(u128::from(sequence) + 1), ..golden("job") }
+    let golden: Job = golden("job_consumables");
+    let execution = Execution { status: JobStatus::Runnable, stopped_at: None, ..golden.execution.clone() };
+    Job { sequence, id: Uuid::from_u128(u128::from(sequence) + 1), execution, array: None, ..golden }
+}
+
+/// The same, ended at a time.
+fn ended(sequence: u64, at: u64) -> Job {
+    let live = job(sequence);
+    let execution =
+        Execution { status: JobStatus::Succeeded, stopped_at: Some(Timestamp(at)), ..live.execution.clone() };
+    Job { execution, ..live }
+}
+
+/// The parent of two children.
+fn array(sequence: u64, status: JobStatus) -> Job {
+    let live = job(sequence);
+    let properties = ArrayProperties { size: 2, fate: None, ended: None };
+    let stopped_at = status.is_terminal().then_some(Timestamp(50));
+    let execution = Execution { status, stopped_at, ..live.execution.clone() };
+    Job { array: Some(Box::new(properties)), execution, ..live }
 }
 
 fn put(job: Job) -> Change {
@@ -71,12 +90,12 @@ fn sequences(store: &mut SqliteStore) -> Vec<u64> {
         Record::Job(job) => job.sequence,
         other => panic!("{other:?}"),
     };
-    store.load().unwrap().iter().map(sequence).collect()
+    store.load().unwrap().records.iter().map(sequence).collect()
 }
 
 /// A later form of a record, and its key. A new kind of record does not compile here.
 fn successor(record: &Record) -> (Record, Key) {
-    let failed = |execution: &Execution| Execution { status: JobStatus::Failed, ..execution.clone() };
+    let starting = |execution: &Execution| Execution { status: JobStatus::Starting, ..execution.clone() };
     match record {
         Record::ComputeEnvironment(ce) => {
             let next = ComputeEnvironment { enabled: !ce.enabled, ..(**ce).clone() };
@@ -92,11 +111,11 @@ fn successor(record: &Record) -> (Record, Key) {
             (Record::JobDefinition(Arc::new(next)), key)
         }
         Record::Job(job) => {
-            let next = Job { execution: failed(&job.execution), ..(**job).clone() };
+            let next = Job { execution: starting(&job.execution), ..(**job).clone() };
             (Record::Job(Arc::new(next)), Key::Job(job.id))
         }
         Record::Child(parent, index, child) => {
-            (Record::Child(*parent, *index, Arc::new(failed(child))), Key::Child(*parent, *index))
+            (Record::Child(*parent, *index, Arc::new(starting(child))), Key::Child(*parent, *index))
         }
         Record::Instance(host) => {
             let next = Instance { capacity: Resources::default(), ..(**host).clone() };
@@ -120,39 +139,46 @@ fn successor(record: &Record) -> (Record, Key) {
             (Record::QuotaShare(Arc::new(next)), Key::QuotaShare(share.arn.clone()))
         }
         Record::ServiceJob(job) => {
-            let next = ServiceJob { status: ServiceJobStatus::Failed, ..(**job).clone() };
+            let next = ServiceJob { status: ServiceJobStatus::Starting, ..(**job).clone() };
             (Record::ServiceJob(Arc::new(next)), Key::ServiceJob(job.id))
         }
+        Record::Share(queue, share, _) => (record.clone(), Key::Share(queue.clone(), share.clone())),
     }
 }
 
 #[test]
 fn every_kind_of_record_is_kept_replaced_and_deleted() {
     let (_dir, path) = temporary();
+    let array = array(8, JobStatus::Pending);
     let records = vec![
         Record::ComputeEnvironment(Arc::new(golden("compute_environment"))),
         Record::JobQueue(Arc::new(golden("job_queue"))),
         Record::JobDefinition(Arc::new(golden("job_definition"))),
-        Record::Job(Arc::new(golden("job"))),
-        Record::Child(Uuid::from_u128(7), 9999, Arc::new(golden("child"))),
+        Record::Child(array.id, 9999, Arc::new(golden("child"))),
+        Record::Job(Arc::new(array)),
         Record::Instance(Arc::new(golden("instance"))),
         Record::SchedulingPolicy(Arc::new(golden("scheduling_policy"))),
         Record::ConsumableResource(Arc::new(golden("consumable_resource"))),
         Record::ServiceEnvironment(Arc::new(golden("service_environment"))),
         Record::QuotaShare(Arc::new(golden("quota_share"))),
-        Record::ServiceJob(Arc::new(golden("service_job"))),
+        Record::ServiceJob(Arc::new(ServiceJob {
+            stopped_at: None,
+            status: ServiceJobStatus::Runnable,
+            ..golden("service_job")
+        })),
+        Record::Share(scope().resolve("job-queue", "q"), "s".into(), Arc::new(golden("share"))),
     ];
     let (mut successors, keys): (Vec<Record>, Vec<Key>) = records.iter().map(successor).unzip();
     for records in [&records, &successors] {
         let changes: Vec<Change> = records.iter().cloned().map(Change::Put).collect();
         open(&path).commit(&changes).unwrap();
-        assert_eq!(sorted(&open(&path).load().unwrap()), sorted(records));
+        assert_eq!(sorted(&open(&path).load().unwrap().records), sorted(records));
     }
     for key in keys {
         successors.remove(0);
         // Deleting what is not there does no harm.
         open(&path).commit(&[Change::Delete(key.clone()), Change::Delete(key.clone())]).unwrap();
-        assert_eq!(sorted(&open(&path).load().unwrap()), sorted(&successors), "{key:?}");
+        assert_eq!(sorted(&open(&path).load().unwrap().records), sorted(&successors), "{key:?}");
     }
 }
 
@@ -223,7 +249,7 @@ fn a_full_disk_loses_nothing_that_was_acknowledged() {
 #[test]
 fn a_file_that_is_not_ours_is_refused_in_one_sentence_and_left_alone() {
     const FOREIGN: &str = "is not a Fornada store";
-    const NEWER: &str = "was written by a newer version of Fornada (store version 7, this one reads up to 2): use that version";
+    const NEWER: &str = "was written by a newer version of Fornada (store version 7, this one reads up to 3): use that version";
     type Write = fn(&Path);
     let cases: [(&str, Write, &str); 4] = [
         (
@@ -438,34 +464,42 @@ fn a_page_reads_so_many_jobs_and_no_more() {
     assert_eq!((last.jobs.len(), last.next), (1, None));
 }
 
-/// A file as version 1 wrote it: with its records, and without the tables that came later.
-fn version_1() -> (tempfile::TempDir, PathBuf) {
+/// A file as an earlier version wrote it: with its records, and without what came later.
+fn of_version(version: i32, records: &[Change]) -> (tempfile::TempDir, PathBuf) {
     let (dir, path) = temporary();
-    open(&path).commit(&[put(job(1)), put(job(2))]).unwrap();
+    open(&path).commit(records).unwrap();
     let connection = Connection::open(&path).unwrap();
-    connection.execute_batch("DROP TABLE service_job; PRAGMA user_version = 1").unwrap();
+    let undo = "DROP TABLE consumer;
+                DROP INDEX job_by_stop; ALTER TABLE job DROP COLUMN stopped_at;
+                DROP INDEX service_job_by_stop; ALTER TABLE service_job DROP COLUMN stopped_at;";
+    connection.execute_batch(undo).unwrap();
+    if version < 2 {
+        connection.execute_batch("DROP TABLE service_job").unwrap();
+    }
+    connection.pragma_update(None, "user_version", version).unwrap();
     (dir, path)
+}
+
+fn pragma(path: &Path, name: &str) -> i32 {
+    Connection::open(path).unwrap().pragma_query_value(None, name, |row| row.get(0)).unwrap()
 }
 
 #[test]
 fn a_store_of_version_1_is_migrated_once_and_keeps_its_records() {
-    let (_dir, path) = version_1();
-    let version = || -> i32 {
-        let connection = Connection::open(&path).unwrap();
-        connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap()
-    };
-    assert_eq!(version(), 1);
+    let records = [put(job(1)), put(job(2))];
+    let (_dir, path) = of_version(1, &records);
+    assert_eq!(pragma(&path, "user_version"), 1);
     for _ in 0..2 {
         let (mut store, is_new) = SqliteStore::open(&path).unwrap();
         assert!(!is_new);
-        assert_eq!((version(), sequences(&mut store)), (2, vec![1, 2]));
+        assert_eq!((pragma(&path, "user_version"), sequences(&mut store)), (3, vec![1, 2]));
     }
-    let job: ServiceJob = golden("service_job");
+    let job = ServiceJob { status: ServiceJobStatus::Runnable, stopped_at: None, ..golden("service_job") };
     open(&path).commit(&[Change::Put(Record::ServiceJob(Arc::new(job)))]).unwrap();
-    assert_eq!(open(&path).load().unwrap().len(), 3);
+    assert_eq!(open(&path).load().unwrap().records.len(), 3);
 
     // A step that fails leaves the store as it was.
-    let (_dir, path) = version_1();
+    let (_dir, path) = of_version(1, &records);
     Connection::open(&path)
         .unwrap()
         .execute_batch("CREATE INDEX service_job_by_queue ON job (name)")
@@ -474,8 +508,71 @@ fn a_store_of_version_1_is_migrated_once_and_keeps_its_records() {
     let connection = Connection::open(&path).unwrap();
     let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'service_job'";
     let made: i32 = connection.query_row(tables, [], |row| row.get(0)).unwrap();
-    let version: i32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-    assert_eq!((made, version), (0, 1));
+    assert_eq!((made, pragma(&path, "user_version")), (0, 1));
+}
+
+/// Children of an array, of which the first succeeded and the second failed.
+fn two_children(array: &Job) -> [Change; 2] {
+    let child = |status| Execution { status, stopped_at: Some(Timestamp(40)), ..golden("child") };
+    let put = |number, status| Change::Put(Record::Child(array.id, number, Arc::new(child(status))));
+    [put(0, JobStatus::Succeeded), put(1, JobStatus::Failed)]
+}
+
+#[test]
+fn a_store_of_version_2_learns_of_its_ended_jobs() {
+    let array = array(1, JobStatus::Failed);
+    let needs = job(2).consumables.clone().unwrap()[0].arn.clone();
+    let mut records: Vec<Change> = two_children(&array).into();
+    records.extend([put(array.clone()), put(job(2)), put(ended(3, 70))]);
+    let (_dir, path) = of_version(2, &records);
+    let loaded = open(&path).load().unwrap();
+    assert_eq!(loaded.records.len(), 1);
+    assert_eq!((loaded.next_sequence, loaded.latest), (4, Timestamp(70)));
+    assert_eq!(pragma(&path, "auto_vacuum"), 2, "space is given back");
+    let index = SqliteIndex::new(&path);
+    let found = index.find(&[JobId::whole(array.id)]).unwrap();
+    assert_eq!(found[0].1.children, Some([0, 0, 0, 0, 0, 1, 1]), "children are counted");
+    let consumers = index.list_consumers(&needs, None, 9).unwrap();
+    assert_eq!(consumers.iter().map(|job| job.sequence).collect::<Vec<_>>(), [3, 2, 1]);
+    assert_eq!(index.list_consumers(&needs, Some(3), 1).unwrap()[0].sequence, 2);
+}
+
+#[test]
+fn ended_jobs_are_found_but_not_loaded_and_expire() {
+    let (_dir, path) = temporary();
+    let array = array(1, JobStatus::Failed);
+    let mut records: Vec<Change> = two_children(&array).into();
+    records.extend([put(array.clone()), put(job(2))]);
+    records.extend((3..3000).map(|sequence| put(ended(sequence, 10_000 + sequence))));
+    let mut store = open(&path);
+    store.commit(&records).unwrap();
+    let loaded = store.load().unwrap();
+    assert_eq!(loaded.records.len(), 1);
+    assert_eq!((loaded.next_sequence, loaded.latest), (3000, Timestamp(12_999)));
+
+    let index = SqliteIndex::new(&path);
+    let nobody = JobId::whole(Uuid::from_u128(0));
+    let ids = [JobId::child(array.id, 1), nobody, JobId::child(array.id, 2), JobId::whole(ended(3, 0).id)];
+    let found = index.find(&ids).unwrap();
+    let found: Vec<(JobId, JobStatus)> = found.iter().map(|(id, it)| (*id, it.execution.status)).collect();
+    assert_eq!(found, [(ids[0], JobStatus::Failed), (ids[3], JobStatus::Succeeded)]);
+    let past = index.past_jobs(&[array.id, nobody.job]).unwrap();
+    assert!(matches!(&past[..], [PastJob::Job(job, members)] if job.id == array.id && members.len() == 2));
+
+    let pages = || pragma(&path, "page_count");
+    let before = pages();
+    assert_eq!(index.expire(Timestamp(12_000)).unwrap(), 1998, "the array, and those that ended before");
+    assert_eq!(index.expire(Timestamp(12_000)).unwrap(), 0);
+    assert!(index.find(&ids).unwrap().is_empty() && index.past_jobs(&[array.id]).unwrap().is_empty());
+    assert!(pages() < before / 2, "{before} pages, now {}", pages());
+    let left = |table: &str| -> i64 {
+        let sql = format!("SELECT count(*) FROM {table}");
+        Connection::open(&path).unwrap().query_row(&sql, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!((left("job"), left("child"), left("consumer")), (1001, 0, 2002), "one lives, each needs two");
+    store.commit(&[put(ended(2, 20_000))]).unwrap(); // the engine's connection goes on
+    assert_eq!(index.expire(Timestamp(u64::MAX >> 1)).unwrap(), 1001);
+    assert_eq!(open(&path).load().unwrap().records.len(), 0);
 }
 
 #[test]

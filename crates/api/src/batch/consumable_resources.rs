@@ -27,7 +27,7 @@ use crate::error::WireError;
 const KIND: &str = "consumable-resource";
 
 /// Jobs looked at for one page of ListJobsByConsumableResource; where filters leave out more, the page is the shorter.
-const EXAMINED_MAX: usize = 10_000;
+const EXAMINED_MAX: u32 = 10_000;
 
 const REPLENISHABLE: &str = "REPLENISHABLE";
 const NON_REPLENISHABLE: &str = "NON_REPLENISHABLE";
@@ -188,28 +188,36 @@ pub(super) async fn list_jobs(
     let size = paging::page_size(max_results, MAX)?;
     let filters: Vec<JobFilter> = filters.iter().map(JobFilter::of).collect::<Result<_, _>>()?;
     let wanted = arn.clone();
-    let read = move |state: &State| {
-        if !state.consumable_resources().contains_key(&wanted) {
-            return Err(Refusal::NoSuchResource { arn: wanted.clone() });
-        }
-        let mut page: Vec<Arc<Job>> = Vec::new();
-        let mut last = None;
-        for (examined, job) in state.consumers(&wanted, before).enumerate() {
-            if page.len() == size || examined == EXAMINED_MAX {
-                return Ok((page, last));
-            }
-            last = Some(job.sequence);
-            if filters.iter().all(|filter| filter.matches(job)) {
-                page.push(Arc::clone(job));
-            }
-        }
-        Ok((page, None))
-    };
-    let (page, next) = call.app.engine.read(read).await??;
+    let known = move |state: &State| state.consumable_resources().contains_key(&wanted);
+    if !call.app.engine.read(known).await? {
+        return Err(Refusal::NoSuchResource { arn }.into());
+    }
+    let resource = arn.clone();
+    let most = if filters.is_empty() { u32::try_from(size).unwrap_or(u32::MAX) } else { EXAMINED_MAX };
+    let jobs = call.blocking(move |app| {
+        app.jobs.list_consumers(&resource, before, most.saturating_add(1)).map_err(WireError::server)
+    });
+    let (page, next) = filtered_page(jobs.await?, &filters, size);
     Ok(model::ListJobsByConsumableResourceResponse {
         jobs: page.iter().map(|job| summary(job, &arn)).collect(),
         next_token: next.map(|sequence| paging::token(sequence, &question)),
     })
+}
+
+/// The first `size` of the jobs that match, and the place to go on from; fewer where many had to be looked at.
+fn filtered_page(jobs: Vec<Arc<Job>>, filters: &[JobFilter], size: usize) -> (Vec<Arc<Job>>, Option<u64>) {
+    let mut page: Vec<Arc<Job>> = Vec::new();
+    let mut last = None;
+    for (examined, job) in (0..).zip(jobs) {
+        if page.len() == size || examined == EXAMINED_MAX {
+            return (page, last);
+        }
+        last = Some(job.sequence);
+        if filters.iter().all(|filter| filter.matches(&job)) {
+            page.push(job);
+        }
+    }
+    (page, None)
 }
 
 fn summary(job: &Job, resource: &Arn) -> model::ListJobsByConsumableResourceSummary {

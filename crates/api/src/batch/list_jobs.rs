@@ -1,6 +1,6 @@
 //! ListJobs: the jobs of a queue, newest first, or the children of an array or the nodes of a multi-node job, by index.
 //!
-//! A queue is searched in the store, by index; children and nodes in memory, where they are. Beyond AWS, several filters can
+//! A queue is searched in the store, by index; children and nodes in memory, where those of an ended parent are brought back. Beyond AWS, several filters can
 //! be combined, and there are filters by status and by tag ([`conditions`]).
 //!
 //! Source: AWS Batch API reference, ListJobs.
@@ -15,6 +15,7 @@ use fornada_core::job::{Execution, Job, JobStatus};
 use fornada_core::state::State;
 use fornada_core::text::Text;
 use fornada_core::time::Timestamp;
+use fornada_core::turn::Turn;
 use fornada_engine::port::store::{DefinitionFilter, JobFilter, JobPage, JobQuery, Pattern};
 use fornada_model::batch as model;
 
@@ -82,8 +83,9 @@ async fn members_of(
     };
     let (scope, status) = (call.scope.clone(), status.unwrap_or(JobStatus::Running));
     let strict = call.app.strict;
-    let read = move |state: &State| {
-        let id = parent.parse::<JobId>().ok().filter(|id| id.member == Member::Whole);
+    let id = parent.parse::<JobId>().ok().filter(|id| id.member == Member::Whole);
+    let read = move |turn: &mut Turn<'_>| {
+        let state = turn.state();
         let parent = id.and_then(|id| state.job(id.job)).filter(|job| scope.owns(&job.queue));
         let size = parent.and_then(|job| match (kind, &job.array, &job.nodes) {
             ("array", Some(array), _) => Some(array.size),
@@ -95,7 +97,7 @@ async fn members_of(
             .map(|(parent, size)| members(state, parent, size, status, &page, strict))
             .unwrap_or_default()
     };
-    let (jobs, next) = call.app.engine.read(read).await?;
+    let (jobs, next) = call.decide_about(id.map(|id| id.job).into_iter().collect(), read).await?;
     let next_token = next.map(|index| paging::token(index, &question));
     Ok(model::ListJobsResponse { job_summary_list: jobs, next_token })
 }
@@ -118,7 +120,8 @@ async fn of_queue(
     let query = JobQuery { queue: arn, filters, before_sequence: page.from, limit };
     let JobPage { jobs, next } =
         call.blocking(move |app| app.jobs.list_jobs(&query).map_err(WireError::server)).await?;
-    let arrays: Vec<Uuid> = jobs.iter().filter(|job| job.array.is_some()).map(|job| job.id).collect();
+    let is_live_array = |job: &&Arc<Job>| job.array.as_ref().is_some_and(|array| array.ended.is_none());
+    let arrays: Vec<Uuid> = jobs.iter().filter(is_live_array).map(|job| job.id).collect();
     let counts: HashMap<Uuid, StatusCounts> = match arrays.is_empty() {
         true => HashMap::new(),
         false => {
@@ -133,7 +136,7 @@ async fn of_queue(
     let summaries = jobs.iter().map(|job| {
         let array = job.array.as_ref().map(|array| model::ArrayPropertiesSummary {
             size: wire_number(array.size),
-            status_summary: counts.get(&job.id).map(status_summary),
+            status_summary: array.ended.as_deref().or_else(|| counts.get(&job.id)).map(status_summary),
             ..Default::default()
         });
         let nodes = job.nodes.as_ref().map(|nodes| model::NodePropertiesSummary {

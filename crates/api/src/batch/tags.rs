@@ -4,9 +4,11 @@
 
 use std::collections::BTreeMap;
 
+use fornada_core::id::{JobId, Uuid};
 use fornada_core::refusal::Refusal;
 use fornada_core::resource::tags::{MAX_TAGS, Tags};
 use fornada_core::text::Text;
+use fornada_core::turn::Turn;
 use fornada_model::batch as model;
 
 use crate::app::Call;
@@ -24,8 +26,9 @@ pub(super) async fn list(
     request: model::ListTagsForResourceRequest,
 ) -> Result<model::ListTagsForResourceResponse, WireError> {
     let model::ListTagsForResourceRequest { resource_arn } = request;
-    let scope = call.scope.clone();
-    let tags = call.app.engine.read(move |state| state.tags(&scope, &resource_arn).cloned()).await??;
+    let (scope, jobs) = (call.scope.clone(), job_of(&resource_arn));
+    let read = move |turn: &mut Turn<'_>| turn.state().tags(&scope, &resource_arn).cloned();
+    let tags = call.decide_about(jobs, read).await??;
     Ok(model::ListTagsForResourceResponse { tags: Some(to_wire(&tags)) })
 }
 
@@ -37,8 +40,8 @@ pub(super) async fn tag(
     if tags.is_empty() {
         return Err(WireError::client("TagResource needs at least one tag."));
     }
-    let (scope, tags) = (call.scope.clone(), checked(Some(tags))?);
-    call.app.engine.decide(move |turn| turn.tag_resource(&scope, &resource_arn, &tags)).await??;
+    let (scope, tags, jobs) = (call.scope.clone(), checked(Some(tags))?, job_of(&resource_arn));
+    call.decide_about(jobs, move |turn| turn.tag_resource(&scope, &resource_arn, &tags)).await??;
     Ok(model::TagResourceResponse {})
 }
 
@@ -48,8 +51,15 @@ pub(super) async fn untag(
 ) -> Result<model::UntagResourceResponse, WireError> {
     let model::UntagResourceRequest { resource_arn, tag_keys } = request;
     let (scope, keys) = (call.scope.clone(), tag_keys.into_iter().map(Text::from).collect::<Vec<_>>());
-    call.app.engine.decide(move |turn| turn.untag_resource(&scope, &resource_arn, &keys)).await??;
+    call.decide_about(job_of(&resource_arn), move |turn| turn.untag_resource(&scope, &resource_arn, &keys))
+        .await??;
     Ok(model::UntagResourceResponse {})
+}
+
+/// The job that an ARN names, if it is one of a job.
+fn job_of(arn: &str) -> Vec<Uuid> {
+    let job = arn.rsplit_once("job/").and_then(|(_, id)| id.parse::<JobId>().ok());
+    job.map(|id| id.job).into_iter().collect()
 }
 
 /// Tags of a request; none given is none.

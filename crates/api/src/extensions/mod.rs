@@ -9,7 +9,7 @@ mod from_core;
 pub mod overview;
 
 use axum::response::{IntoResponse, Response};
-use fornada_core::state::State;
+use fornada_core::turn::Turn;
 use http::Method;
 use serde::Serialize;
 
@@ -54,9 +54,10 @@ async fn explain(call: &Call, job: &str) -> Result<explanation::Explanation, Wir
     let unknown = || WireError::client(format!("There is no job {job}."));
     let id = job_ids::parse(&call.scope, &job).ok_or_else(unknown)?;
     let (scope, now) = (call.scope.clone(), call.app.clock.now());
-    let read = move |state: &State| {
+    let read = move |turn: &mut Turn<'_>| {
+        let state = turn.state();
         let explained = state.explain(id, now).filter(|explained| scope.owns(&explained.queue))?;
         Some(from_core::explanation(state, explained))
     };
-    call.app.engine.read(read).await?.ok_or_else(unknown)
+    call.decide_about(vec![id.job], read).await?.ok_or_else(unknown)
 }

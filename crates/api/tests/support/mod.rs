@@ -10,8 +10,11 @@ use fornada_api::limits::Limits;
 use fornada_api::{defaults, front};
 use fornada_core::arn::Scope;
 use fornada_core::attempt::Action;
+use fornada_core::history::{PastExecution, PastJob};
+use fornada_core::id::{JobId, Uuid};
 use fornada_core::instance::Provision;
-use fornada_core::record::{Change, Record};
+use fornada_core::job::Job;
+use fornada_core::record::{Change, Loaded};
 use fornada_core::service_job::ServiceJob;
 use fornada_core::state::Settings;
 use fornada_core::text::Text;
@@ -34,8 +37,8 @@ use tower::ServiceExt;
 struct Nothing;
 
 impl Store for Nothing {
-    fn load(&mut self) -> Result<Vec<Record>, store::Error> {
-        Ok(Vec::new())
+    fn load(&mut self) -> Result<Loaded, store::Error> {
+        Ok(Loaded::default())
     }
 
     fn commit(&mut self, _: &[Change]) -> Result<(), store::Error> {
@@ -58,6 +61,22 @@ impl JobIndex for Nothing {
 
     fn list_service_jobs(&self, _: &ServiceJobQuery) -> Result<Vec<Arc<ServiceJob>>, store::Error> {
         Ok(Vec::new())
+    }
+
+    fn list_consumers(&self, _: &str, _: Option<u64>, _: u32) -> Result<Vec<Arc<Job>>, store::Error> {
+        Ok(Vec::new())
+    }
+
+    fn find(&self, _: &[JobId]) -> Result<Vec<(JobId, PastExecution)>, store::Error> {
+        Ok(Vec::new())
+    }
+
+    fn past_jobs(&self, _: &[Uuid]) -> Result<Vec<PastJob>, store::Error> {
+        Ok(Vec::new())
+    }
+
+    fn expire(&self, _: Timestamp) -> Result<u64, store::Error> {
+        Ok(0)
     }
 }
 
@@ -117,9 +136,14 @@ impl LogAdmin for Nothing {
 
 /// A server with the default environment and queue, as it is after its first start.
 pub(crate) async fn server(auth: Auth) -> Router {
+    server_on(auth, Box::new(Nothing)).await
+}
+
+/// The same on a store of the test's own.
+pub(crate) async fn server_on(auth: Auth, store: Box<dyn Store>) -> Router {
     let mut seed = 0;
     let engine = Engine::start(Ports {
-        store: Box::new(Nothing),
+        store,
         backend: Box::new(Nothing),
         provisioner: Box::new(Nothing),
         settings: Settings::default(),
@@ -157,10 +181,11 @@ pub(crate) struct Answer {
 
 pub(crate) async fn ask(server: &Router, request: Request<Body>) -> Answer {
     let response: Response<Body> = server.clone().oneshot(request).await.unwrap();
-    let header = |name: &str| Some(response.headers().get(name)?.to_str().unwrap().to_owned());
+    let (head, body) = response.into_parts();
+    let body = body.collect().await.unwrap().to_bytes();
+    let header = |name: &str| Some(head.headers.get(name)?.to_str().unwrap().to_owned());
     let (status, request_id, error_type) =
-        (response.status(), header("x-amzn-requestid"), header("x-amzn-errortype"));
-    let body = response.into_body().collect().await.unwrap().to_bytes();
+        (head.status, header("x-amzn-requestid"), header("x-amzn-errortype"));
     Answer { status, request_id, error_type, body: String::from_utf8(body.to_vec()).unwrap() }
 }
 

@@ -102,7 +102,7 @@ pub(super) fn waits(state: &State, id: JobId) -> Waits {
     }
     // There is room, but somebody who came before waits for it.
     match state.backlogs.get(&job.queue).and_then(|backlog| backlog.claim.as_ref()) {
-        Some(claim) if claim.job != id.job => {
+        Some(claim) if claim.job != id.job && state.is_live(claim.job) => {
             let because = claim.at.map_or(HeldBack::StrictOrder, HeldBack::ReservedStart);
             ahead(state, next_of(state, claim.job), because)
         }
@@ -117,7 +117,7 @@ fn ahead(state: &State, job: JobId, because: HeldBack) -> Waits {
 /// What goes next in a queue.
 pub(super) fn first(state: &State, queue: &str) -> Option<JobId> {
     let (first, _) = state.backlogs.get(queue)?.blocked?;
-    state.jobs.get(&first).map(|_| next_of(state, first))
+    state.is_live(first).then(|| next_of(state, first))
 }
 
 /// The job itself, or the next RUNNABLE child of an array.

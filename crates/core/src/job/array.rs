@@ -43,7 +43,7 @@ pub struct Array {
 
 impl Array {
     /// From stored children; who is ready follows from their dependencies later.
-    pub(crate) fn recover(children: BTreeMap<u32, Arc<Execution>>) -> Self {
+    pub fn recover(children: BTreeMap<u32, Arc<Execution>>) -> Self {
         let mut array = Array { children, ..Array::default() };
         array.changed_at = array.children.values().map(|child| child.latest()).max().unwrap_or_default();
         for (&index, child) in &array.children {
@@ -200,15 +200,18 @@ impl Turn<'_> {
 
     /// Gives the verdict once all children have ended.
     fn array_may_have_ended(&mut self, job: Uuid) {
-        let Some(parent) = self.state.job(job) else { return };
+        let Some(parent) = self.state.job(job).cloned() else { return };
         let Some(properties) = parent.array.as_ref().filter(|_| !parent.execution.status.is_terminal())
         else {
             return;
         };
-        let counts = self.state.arrays.get(&job).map(|array| array.summary(parent)).unwrap_or_default();
+        let counts = self.state.arrays.get(&job).map(|array| array.summary(&parent)).unwrap_or_default();
         let succeeded = counts[JobStatus::Succeeded as usize];
         if succeeded + counts[JobStatus::Failed as usize] < properties.size {
             return;
+        }
+        if let Some(array) = &mut self.job_mut(job).array {
+            array.ended = Some(Box::new(counts));
         }
         if succeeded == properties.size {
             return self.transition(JobId::whole(job), Transition::Succeed, None);

@@ -112,6 +112,10 @@ impl Turn<'_> {
             match self.gate(&job) {
                 Gate::Never => self.fail_unstarted(id, dependency_failed(self.now)),
                 Gate::Open => self.examine_children(&job),
+                // A child whose counterpart has failed fails now: an end is not known for ever.
+                Gate::Waits if job.depends_on.iter().any(|on| matches!(on, Dependency::NToN(_))) => {
+                    self.examine_children(&job);
+                }
                 Gate::Waits => {}
             }
             return;

@@ -198,6 +198,9 @@ pub struct ArrayProperties {
     /// When present, every child without a record of its own has ended this way.
     #[n(1)]
     pub fate: Option<Box<Fate>>,
+    /// Once it has ended: how its children ended, by status, so that nobody has to count them again.
+    #[n(2)]
+    pub ended: Option<Box<array::StatusCounts>>,
 }
 
 /// The common end of children that never started.

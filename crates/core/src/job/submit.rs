@@ -109,7 +109,9 @@ impl Turn<'_> {
             tags: submission.tags,
             share_identifier,
             scheduling_priority: submission.scheduling_priority.or(definition.scheduling_priority),
-            array: submission.array_size.map(|size| Box::new(ArrayProperties { size, fate: None })),
+            array: submission
+                .array_size
+                .map(|size| Box::new(ArrayProperties { size, fate: None, ended: None })),
             execution: Execution::new(self.now),
             task_overrides: workload.task.map(Into::into),
             nodes: workload.nodes.map(Box::new),
@@ -119,7 +121,6 @@ impl Turn<'_> {
         });
         self.state.next_sequence += 1;
         self.state.track(&job);
-        self.state.track_consumer(&job);
         if job.array.is_some() {
             self.state.arrays.entry(id).or_default();
         }

@@ -12,7 +12,6 @@ use std::sync::Arc;
 use minicbor::{Decode, Encode};
 
 use crate::arn::{Arn, name_of};
-use crate::job::Job;
 use crate::record::Key;
 use crate::refusal::Refusal;
 use crate::resource::tags::Tags;
@@ -132,20 +131,6 @@ impl State {
                 0 => self.consumables_held.remove(arn),
                 left => self.consumables_held.insert(arn.clone(), left),
             };
-        }
-    }
-
-    /// Jobs that need a resource, whatever their status, newest first; `before` is a place in the order of submission.
-    pub fn consumers(&self, arn: &str, before: Option<u64>) -> impl Iterator<Item = &Arc<Job>> {
-        let all = self.consumers.get(arn).into_iter();
-        let jobs = all.flat_map(move |jobs| jobs.range(..before.unwrap_or(u64::MAX)).rev());
-        jobs.filter_map(|(_, job)| self.jobs.get(job))
-    }
-
-    /// Enters a job into the index of who needs what.
-    pub(crate) fn track_consumer(&mut self, job: &Job) {
-        for Consumable { arn, .. } in job.consumables.iter().flatten() {
-            self.consumers.entry(arn.clone()).or_default().insert(job.sequence, job.id);
         }
     }
 }

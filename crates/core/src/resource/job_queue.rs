@@ -249,7 +249,7 @@ impl Turn<'_> {
             }
             Status::Deleting if self.state.live_jobs(arn) == 0 => {
                 self.state.job_queues.remove(arn);
-                self.state.backlogs.remove(arn);
+                self.state.remove_backlog(arn);
                 self.state.service_jobs.backlogs.remove(arn);
                 self.remove_quota_shares_of(arn);
                 self.touch(Key::JobQueue(arn.clone()));

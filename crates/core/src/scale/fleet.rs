@@ -240,7 +240,8 @@ impl Turn<'_> {
         // At the ceiling, with nothing idle, whatever waits changes nothing; above it, nothing is kept for what waits.
         let looks = ce.is_open() && (room > 0 || !idle.is_empty()) && self.state.usable(ce) == u64::MAX;
         let Unmet { demand, needs } = if looks { self.state.unmet(ce, &idle) } else { Unmet::default() };
-        let idle: Vec<Idle> = idle.into_iter().filter(|one| !needs.contains(&one.instance_id)).collect();
+        let (kept, idle): (Vec<Idle>, Vec<Idle>) =
+            idle.into_iter().partition(|one| needs.contains(&one.instance_id));
         // What waits for the room of idle ones that it cannot use gets it; then the floor is there again.
         let is_blocked = self.state.is_in_the_way(ce, &idle, &demand);
         let desired = if ce.is_open() { desired } else { 0 };
@@ -249,7 +250,7 @@ impl Turn<'_> {
             floor => (floor, floor.max(desired)),
         };
         self.launch_instances(ce, scaling, &demand, wanted);
-        self.terminate_idle(ce, scaling, idle, floor);
+        self.terminate_idle(ce, scaling, idle, floor, !kept.is_empty());
     }
 
     fn idle_instances(&self, ce: &ComputeEnvironment) -> Vec<Idle> {
@@ -323,14 +324,25 @@ impl Turn<'_> {
         }
     }
 
-    fn terminate_idle(&mut self, ce: &ComputeEnvironment, scaling: &Scaling, idle: Vec<Idle>, floor: u64) {
+    /// Lets go what is idle for too long. Where others are kept for what waits, they are looked at again: nobody says when it has
+    /// gone elsewhere, or was cancelled.
+    fn terminate_idle(
+        &mut self,
+        ce: &ComputeEnvironment,
+        scaling: &Scaling,
+        idle: Vec<Idle>,
+        floor: u64,
+        keeps: bool,
+    ) {
         let total = self.state.fleet_vcpus(&ce.arn);
         let surplus = surplus(scaling, idle, total, floor, self.now);
         surplus.terminate.iter().for_each(|id| self.terminate_instance(id));
+        let next = keeps.then(|| self.now.plus_millis(IDLE_DELAY_MS));
+        let look_again = surplus.look_again.into_iter().chain(next).min();
         if let Some(fleet) = self.state.fleets.get_mut(&ce.arn) {
-            fleet.look_again = surplus.look_again;
+            fleet.look_again = look_again;
         }
-        self.look_at(surplus.look_again, &ce.arn);
+        self.look_at(look_again, &ce.arn);
     }
 
     /// An update of the infrastructure, or a deletion, is over when the last instance is gone that it is about.

@@ -13,8 +13,9 @@ use uuid::Uuid;
 use crate::arn::Arn;
 use crate::id::{JobId, Member};
 use crate::job::depends_on::Dependency;
-use crate::job::{Execution, Job, JobStatus};
+use crate::job::{Job, JobStatus};
 use crate::resource::consumable_resource::Consumable;
+use crate::resource::scheduling_policy::PolicyKind;
 use crate::schedule::backfill::Claim;
 use crate::schedule::lane::{self, Lane, rank};
 use crate::schedule::shape::{Shape, ShapeId};
@@ -221,6 +222,9 @@ impl State {
         let lane = backlog.lane_mut(number);
         lane.past.advance(lane.running, now);
         if lane.live == 0 && lane.past.average() == 0 {
+            if lane.recorded {
+                self.shares_changed.insert((queue.clone(), name.clone()));
+            }
             backlog.lanes[number] = None;
             backlog.lane_of.remove(name);
             self.schedule_due = true; // less may be kept free for others
@@ -327,28 +331,36 @@ impl State {
             let lane = backlog.lane_mut(number);
             lane.past.advance(lane.running, now);
             lane.running = change(lane.running);
+            lane.recorded = true;
+            self.shares_changed.insert((job.queue.clone(), name.clone()));
             backlog.moved_at = now;
         }
     }
 
-    /// After recovery: what ended attempts had counts again, as far as it is remembered.
-    pub(crate) fn recall_attempts(&mut self, job: &Job, execution: &Execution, member: Member) {
-        let Some(name) = &job.share_identifier else { return };
-        let milli_vcpus = job.resources_of(member).milli_vcpus;
-        let running = execution.placement.as_ref().and(execution.started_at).map(|from| (from, self.latest));
-        let ended =
-            execution.attempts.iter().filter_map(|attempt| Some((attempt.started_at?, attempt.stopped_at)));
-        let (weight, decay, now) =
-            (self.weight(&job.queue, name), self.decay_seconds(&job.queue), self.latest);
-        let backlog = self.backlogs.entry(job.queue.clone()).or_default();
-        for (from, to) in ended.chain(running) {
-            let past = Past::new(decay, now);
-            let forgotten = to.plus_millis(past.window());
-            if forgotten > now {
-                let number = backlog.enter(name, || Lane::new(name.clone(), weight, past));
-                backlog.lane_mut(number).past.recall(milli_vcpus, from, to);
-            }
+    /// What a share had until it last changed, from its record. Since then it has had what its live attempts have.
+    pub(crate) fn recover_share(&mut self, queue: &Arn, share: &Text, past: &Past) {
+        if self.policy_kind(queue) != PolicyKind::FairShare {
+            return;
         }
+        let (weight, past) = (self.weight(queue, share), past.over(self.decay_seconds(queue)));
+        self.latest = self.latest.max(past.until());
+        let backlog = self.backlogs.entry(queue.clone()).or_default();
+        let lane = backlog.enter(share, || Lane::new(share.clone(), weight, past.clone()));
+        let lane = backlog.lane_mut(lane);
+        (lane.past, lane.recorded) = (past, true);
+    }
+
+    /// The lane of a share.
+    pub(crate) fn lane(&self, queue: &str, share: &str) -> Option<&Lane> {
+        let backlog = self.backlogs.get(queue)?;
+        Some(backlog.lane(backlog.lane_of(share)?))
+    }
+
+    /// A queue is gone, and with it what its shares had.
+    pub(crate) fn remove_backlog(&mut self, queue: &Arn) {
+        let lanes = self.backlogs.remove(queue);
+        let lanes = lanes.iter().flat_map(Backlog::lanes).filter(|(_, lane)| lane.recorded);
+        self.shares_changed.extend(lanes.map(|(_, lane)| (queue.clone(), lane.name.clone())));
     }
 
     /// After recovery: shares that have no live jobs are forgotten in time.
@@ -458,12 +470,8 @@ impl State {
     pub(crate) fn check_accounts<'a>(&self, placed: impl Iterator<Item = (&'a Job, Member)>) {
         let mut queues: BTreeMap<&Arn, Accounts<'_>> = BTreeMap::new();
         let mut held: BTreeMap<Arn, u128> = BTreeMap::new();
-        let mut consumers: BTreeMap<Arn, BTreeMap<u64, Uuid>> = BTreeMap::new();
         #[expect(clippy::iter_over_hash_type, reason = "whatever the order, the same is found")]
         for job in self.jobs.values() {
-            for Consumable { arn, .. } in job.held_consumables(Member::Whole) {
-                consumers.entry(arn.clone()).or_default().insert(job.sequence, job.id);
-            }
             if !job.execution.status.is_terminal() {
                 let queue = queues.entry(&job.queue).or_default();
                 queue.lanes.entry(job.share_identifier.as_deref().unwrap_or_default()).or_default().0 += 1;
@@ -490,7 +498,6 @@ impl State {
         }
         held.retain(|_, held| *held > 0);
         assert_eq!(self.consumables_held, held, "consumables add up");
-        assert_eq!(self.consumers, consumers, "it is known who needs what");
         let mut shapes: HashMap<ShapeId, usize> = HashMap::new();
         for (arn, backlog) in &self.backlogs {
             let want = queues.remove(arn).unwrap_or_default();

@@ -72,12 +72,14 @@ pub(crate) struct Lane {
     /// In ten-thousandths.
     pub(crate) weight: u32,
     pub(crate) past: Past,
+    /// It has a record.
+    pub(crate) recorded: bool,
 }
 
 impl Lane {
     pub(crate) fn new(name: Text, weight: u32, past: Past) -> Lane {
         let (waiting, heads) = (BTreeMap::new(), BTreeSet::new());
-        Lane { name, waiting, heads, running: 0, live: 0, weight, past }
+        Lane { name, waiting, heads, running: 0, live: 0, weight, past, recorded: false }
     }
 
     /// What decides about its turn: the lowest goes next.

@@ -40,6 +40,7 @@ pub use launch::{DEFAULT_LOG_GROUP, log_group, log_stream, task_arn};
 pub use pass::Assignment;
 pub(crate) use room::Instances;
 pub(crate) use shape::{Shape, Shapes};
+pub use share::Past;
 pub(crate) use share::{check_share, usage};
 pub(crate) use time_limit::Stuck;
 

@@ -276,18 +276,6 @@ impl Instances {
         }
     }
 
-    /// An attempt is there that takes no room.
-    pub(crate) fn detach(&mut self, id: &str, attempt: AttemptId, now: Timestamp) {
-        let Some(slot) = self.slot(id) else { return };
-        if let Some(room) = self.rooms[slot as usize].as_mut() {
-            room.attempts.remove(&attempt);
-            room.idle_since = now;
-            if room.attempts.is_empty() {
-                self.pools[room.pool].idle.insert(slot);
-            }
-        }
-    }
-
     /// The pool of an environment that scales; with `None`, of the instances that are there by themselves.
     pub(crate) fn pool(&mut self, environment: Option<&Arn>) -> usize {
         if let Some(&pool) = self.pool_of.get(&environment.cloned()) {

@@ -2,11 +2,13 @@
 //!
 //! A share is scored by the vCPUs that it has now, and the average that it had over the decay window, recent use counting
 //! more, times its weight; the lowest score goes next. History is kept in a fixed number of intervals, so that a score
-//! costs the same whatever happened; it is rebuilt from the attempts of known jobs when the server starts.
+//! costs the same whatever happened. It is a record, written when what the share has changes.
 //!
 //! Source: AWS Batch User Guide, fair-share scheduling policies; API reference, FairsharePolicy.
 
 use std::collections::BTreeMap;
+
+use minicbor::{Decode, Encode};
 
 use crate::arn::Arn;
 use crate::refusal::Refusal;
@@ -24,15 +26,19 @@ pub(crate) const DECAY_MIN_SECONDS: u32 = 600;
 const INTERVALS: usize = 32;
 
 /// What a share had, over the last window.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Past {
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Past {
     /// Length of an interval in milliseconds.
+    #[n(0)]
     interval: u64,
     /// Thousandths of a vCPU times milliseconds, by number of the interval modulo [`INTERVALS`].
+    #[n(1)]
     used: [u64; INTERVALS],
     /// Up to when it is written.
+    #[n(2)]
     until: u64,
     /// [`Past::average`], which is asked for much more often than it changes.
+    #[n(3)]
     average: u64,
 }
 
@@ -46,6 +52,11 @@ impl Past {
     /// Length of the window in milliseconds.
     pub(crate) fn window(&self) -> u64 {
         self.interval * INTERVALS as u64
+    }
+
+    /// Up to when it is written.
+    pub(crate) fn until(&self) -> Timestamp {
+        Timestamp(self.until)
     }
 
     /// Writes down that `running` thousandths of a vCPU were in use until `now`.
@@ -111,7 +122,7 @@ impl Past {
         if other.interval == self.interval {
             return self.clone();
         }
-        let newest = self.until / self.interval;
+        let Some(newest) = self.until.checked_div(self.interval) else { return other }; // a record may be damaged
         for number in (newest + 1).saturating_sub(INTERVALS as u64)..=newest {
             let begin = number * self.interval;
             let end = (begin + self.interval).min(self.until);

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::arn::{Arn, Scope};
+use crate::arn::Arn;
 use crate::id::AttemptId;
+use crate::quantity::Resources;
 use crate::record::Key;
 use crate::service_job::capacity::Instances;
 use crate::service_job::{
@@ -27,8 +28,6 @@ pub(crate) struct ServiceJobs {
     pub(crate) backlogs: BTreeMap<Arn, ServiceBacklog>,
     /// Held in each service environment.
     pub(crate) in_use: BTreeMap<Arn, Instances>,
-    /// Client tokens that were used.
-    pub(crate) tokens: HashMap<(Scope, Text), Uuid>,
     pub(crate) counts: ServiceJobCounts,
 }
 
@@ -127,7 +126,7 @@ impl State {
         self.service_jobs.records.get(&id)
     }
 
-    /// Service jobs by status.
+    /// Service jobs by status; of those that have ended, the ones that did so since the server started.
     pub fn service_job_counts(&self) -> ServiceJobCounts {
         self.service_jobs.counts
     }
@@ -135,9 +134,6 @@ impl State {
     /// Enters a new service job into the indexes that do not depend on its status.
     pub(crate) fn track_service_job(&mut self, job: &ServiceJob) {
         self.service_jobs.counts[job.status as usize] += 1;
-        if let Some(token) = &job.client_token {
-            self.service_jobs.tokens.insert((job.scope(), token.clone()), job.id);
-        }
         if !job.status.is_terminal() {
             *self.service_jobs.backlog(&job.queue).live.entry(job.lane()).or_default() += 1;
         }
@@ -158,6 +154,9 @@ impl State {
                 if let (Some(started_at), Some((seconds, _))) = (job.started_at, job.time_limit()) {
                     self.set_timer(started_at.plus_seconds(seconds), Timer::ServiceJobTimeout(attempt));
                 }
+            }
+            if job.status.is_terminal() {
+                self.remember(job.id);
             }
         }
     }
@@ -196,7 +195,10 @@ impl State {
         let backlog = self.service_jobs.backlog(&job.queue);
         give_back(&mut backlog.in_use, &job.lane());
         backlog.placed.remove(&job.sequence);
-        self.instances.detach(&placement.instance_id, attempt, self.latest);
+        let no_room = Resources::default();
+        if self.instances.give_back(&placement.instance_id, &no_room, attempt, self.latest) {
+            self.instance_idle(&placement.instance_id);
+        }
         self.schedule_due = true;
     }
 
@@ -240,7 +242,12 @@ impl State {
             );
         }
         assert_eq!(self.service_jobs.in_use, want.in_use, "environments add up");
-        assert_eq!(self.service_jobs.counts, want.counts, "service jobs are counted by status");
+        let live = |[live @ .., _, _]: ServiceJobCounts| live;
+        assert_eq!(
+            live(self.service_jobs.counts),
+            live(want.counts),
+            "live service jobs are counted by status"
+        );
         for (arn, backlog) in &self.service_jobs.backlogs {
             let waiting: usize =
                 backlog.lanes.values().map(BTreeMap::len).sum::<usize>() + backlog.unplaceable.len();
@@ -287,6 +294,7 @@ impl Turn<'_> {
             ServiceJobStatus::Scheduled => self.state.service_jobs.dequeue(&job),
             ServiceJobStatus::Succeeded | ServiceJobStatus::Failed => {
                 self.state.service_jobs.dequeue(&job);
+                self.state.remember(id);
                 self.service_job_ended(&job);
             }
             ServiceJobStatus::Submitted

@@ -20,6 +20,9 @@ use crate::service_job::{ServiceJob, ServiceJobStatus, ServiceTransition, Traini
 use crate::text::Text;
 use crate::turn::Turn;
 
+/// Name space of the ids that follow from client tokens.
+const CLIENT_TOKENS: Uuid = Uuid::from_u128(0x6b1f_20c5_9d0e_4a37_8c52_e1f6_03b7_d94a);
+
 /// A request to run a training job, checked in itself.
 #[derive(Clone, Debug, Default)]
 pub struct ServiceSubmission {
@@ -49,11 +52,21 @@ pub struct ServiceSubmission {
     pub tags: Tags,
 }
 
+impl ServiceSubmission {
+    /// The id of the job that is submitted with a client token: the token's own, so that whoever knows the token finds the job,
+    /// in memory or in the store.
+    pub fn id(scope: &Scope, client_token: &str) -> Uuid {
+        let name = format!("{}/{}/{client_token}", scope.account, scope.region);
+        Uuid::new_v5(&CLIENT_TOKENS, name.as_bytes())
+    }
+}
+
 impl Turn<'_> {
     /// Accepts a service job; it is RUNNABLE at once.
     ///
     /// # Errors
-    /// The first rule that the request breaks, examined in the order queue, shares, client token.
+    /// The first rule that the request breaks, examined in the order queue, shares, client token. A job of the same token that
+    /// is no longer in memory is to be brought back before ([`Turn::recall`]).
     pub fn submit_service_job(
         &mut self,
         scope: &Scope,
@@ -61,13 +74,12 @@ impl Turn<'_> {
     ) -> Result<Arc<ServiceJob>, Refusal> {
         let queue = self.open_service_queue(scope, &submission.queue)?;
         self.check_service_share(&queue, &submission)?;
-        if let Some(token) = &submission.client_token
-            && let Some(job) = self.state.service_jobs.tokens.get(&(scope.clone(), token.clone()))
-        {
-            let job_id = job.as_hyphenated().to_string().into();
+        let of_token = submission.client_token.as_deref().map(|token| ServiceSubmission::id(scope, token));
+        if let Some(id) = of_token.filter(|id| self.state.service_jobs.records.contains_key(id)) {
+            let job_id = id.as_hyphenated().to_string().into();
             return Err(ServiceRefusal::DuplicateRequest { job_id }.into());
         }
-        let id = self.fresh.uuid();
+        let id = of_token.unwrap_or_else(|| self.fresh.uuid());
         let job = ServiceJob {
             id,
             sequence: self.state.next_sequence,

@@ -17,8 +17,10 @@ pub mod service;
 pub mod store;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use fornada_core::attempt::{Action, Observation};
+use fornada_core::history::{PastExecution, PastJob};
 use fornada_core::id::{AttemptId, JobId, Member, Uuid};
 use fornada_core::instance::Provision;
 use fornada_core::job::depends_on::{DEPENDENT_JOB_FAILED, Dependency};
@@ -102,9 +104,7 @@ impl World {
         let mut turn = Turn::begin(&mut self.state, Timestamp(self.now), self.turns);
         let result = decide(&mut turn);
         let decision = turn.finish();
-        if self.last != Lost::Everything {
-            self.store.commit(decision.changes);
-        }
+        self.store.commit(decision.changes);
         self.check();
         self.provisions.extend(decision.provisions);
         let stops: Vec<AttemptId> = decision
@@ -263,7 +263,12 @@ impl World {
     }
 
     pub fn try_submit(&mut self, job: Submit) -> Result<JobId, Refusal> {
-        let submitted = self.turn(|turn| turn.submit_job(&scope(), job.0))?;
+        let targets = job.0.depends_on.iter().filter_map(Dependency::target);
+        let past: Vec<PastJob> = targets.filter_map(|on| self.store.past(on)).collect();
+        let submitted = self.turn(|turn| {
+            past.into_iter().for_each(|past| turn.recall(past));
+            turn.submit_job(&scope(), job.0)
+        })?;
         self.jobs.push(submitted.id);
         Ok(JobId::whole(submitted.id))
     }
@@ -276,12 +281,34 @@ impl World {
         self.turn(|turn| turn.terminate_job(id, &reason.into()));
     }
 
+    /// The record of a job, in memory or in the store.
+    pub fn record(&self, job: Uuid) -> Option<Arc<Job>> {
+        let stored = || match self.store.past(job)? {
+            PastJob::Job(job, _) => Some(job),
+            PastJob::ServiceJob(_) => None,
+        };
+        self.state.job(job).cloned().or_else(stored)
+    }
+
+    fn look_up(&self, id: JobId) -> Option<PastExecution> {
+        if let Some((job, execution)) = self.state.find(id) {
+            let children = self.state.status_summary(id.job);
+            return Some(PastExecution { job, execution, children });
+        }
+        let PastJob::Job(job, mut members) = self.store.past(id.job)? else { return None };
+        let number = match id.member {
+            Member::Whole => None,
+            Member::Index(number) | Member::Node(number) => members.remove(&number),
+        };
+        PastExecution::of(job, id.member, number)
+    }
+
     pub fn find(&self, id: JobId) -> Execution {
-        (*self.state.find(id).expect("the job exists").1).clone()
+        (*self.look_up(id).expect("the job exists").execution).clone()
     }
 
     pub fn status(&self, id: JobId) -> JobStatus {
-        self.state.status_of(id).expect("the job exists")
+        self.look_up(id).expect("the job exists").execution.status
     }
 
     /// The status reason; empty when there is none.
@@ -293,23 +320,23 @@ impl World {
     /// Statuses of the children by number: (PENDING, RUNNABLE, STARTING or RUNNING, SUCCEEDED, FAILED).
     pub fn summary(&self, array: JobId) -> (u32, u32, u32, u32, u32) {
         let [submitted, pending, runnable, starting, running, succeeded, failed] =
-            self.state.status_summary(array.job).expect("it is an array");
+            self.look_up(array).and_then(|found| found.children).expect("it is an array");
         assert_eq!(submitted, 0, "children are spawned PENDING");
         (pending, runnable, starting + running, succeeded, failed)
     }
 
     pub fn seen(&self) -> Vec<Seen> {
-        let jobs = self.jobs.iter().filter_map(|&id| self.state.job(id));
+        let jobs = self.jobs.iter().filter_map(|&id| self.record(id));
         jobs.map(|job| {
             let members = self.members(job.id).into_iter().map(|id| (id, self.find(id)));
-            ((**job).clone(), members.collect())
+            ((*job).clone(), members.collect())
         })
         .collect()
     }
 
     /// The children or nodes of a job.
     pub fn members(&self, job: Uuid) -> Vec<JobId> {
-        let record = self.state.job(job).expect("the job exists");
+        let record = self.record(job).expect("the job exists");
         let children = record.array.as_ref().map_or(0, |array| array.size);
         let nodes = record.nodes.as_ref().map_or(0, |nodes| nodes.num_nodes());
         let children = (0..children).map(|index| JobId::child(job, index));
@@ -394,14 +421,16 @@ impl World {
     pub fn crash_during(&mut self, lost: Lost, step: impl FnOnce(&mut World)) {
         let before = self.seen();
         let now = self.now;
+        let stored = self.store.clone();
         self.last = lost;
         step(self);
         self.last = Lost::Nothing;
         let want = if lost == Lost::Everything { before } else { self.seen() };
         if lost == Lost::Everything {
+            self.store = stored;
             self.now = now; // or what has become due meanwhile would happen at once
         }
-        self.state = State::recover(self.store.records());
+        self.state = State::recover(self.store.loaded());
         self.state.configure(self.settings);
         self.machine.connected = false;
         self.turn(|turn| turn.resume());

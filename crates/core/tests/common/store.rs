@@ -1,12 +1,13 @@
 //! A store of encoded records: what a crash leaves behind is what was encoded, and nothing else.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use fornada_core::record::Key;
-use fornada_core::record::{Change, Record};
+use fornada_core::history::PastJob;
+use fornada_core::id::Uuid;
+use fornada_core::record::{Change, Key, Loaded, Record};
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Store {
     bodies: BTreeMap<Key, Vec<u8>>,
 }
@@ -29,6 +30,52 @@ impl Store {
         self.bodies.iter().map(|(key, body)| decode(key, body)).collect()
     }
 
+    /// What a server reads when it starts: ended jobs are left where they are.
+    pub fn loaded(&self) -> Loaded {
+        let mut loaded = Loaded::default();
+        let mut ended = BTreeSet::new();
+        for record in self.records() {
+            if let Record::Job(job) = &record {
+                loaded.next_sequence = loaded.next_sequence.max(job.sequence + 1);
+                loaded.latest = loaded.latest.max(job.execution.stopped_at.unwrap_or_default());
+                if job.execution.status.is_terminal() {
+                    ended.insert(job.id);
+                    continue;
+                }
+            }
+            if let Record::ServiceJob(job) = &record {
+                loaded.next_sequence = loaded.next_sequence.max(job.sequence + 1);
+                loaded.latest = loaded.latest.max(job.stopped_at.unwrap_or_default());
+                if job.status.is_terminal() {
+                    continue;
+                }
+            }
+            loaded.records.push(record);
+        }
+        let is_left = |record: &Record| !matches!(record, Record::Child(job, ..) if ended.contains(job));
+        loaded.records.retain(is_left);
+        loaded
+    }
+
+    /// A job with its children or nodes, or a service job.
+    pub fn past(&self, job: Uuid) -> Option<PastJob> {
+        let key = Key::Job(job);
+        let Some(body) = self.bodies.get(&key) else {
+            let key = Key::ServiceJob(job);
+            let Record::ServiceJob(job) = decode(&key, self.bodies.get(&key)?) else {
+                unreachable!("by its key")
+            };
+            return Some(PastJob::ServiceJob(job));
+        };
+        let Record::Job(record) = decode(&key, body) else { unreachable!("by its key") };
+        let members = self.bodies.range(Key::Child(job, 0)..=Key::Child(job, u32::MAX));
+        let members = members.map(|(key, body)| match decode(key, body) {
+            Record::Child(_, number, member) => (number, member),
+            _ => unreachable!("by its key"),
+        });
+        Some(PastJob::Job(record, members.collect()))
+    }
+
     pub fn len(&self) -> usize {
         self.bodies.len()
     }
@@ -47,6 +94,7 @@ pub fn key(record: &Record) -> Key {
         Record::ServiceEnvironment(environment) => Key::ServiceEnvironment(environment.arn.clone()),
         Record::QuotaShare(share) => Key::QuotaShare(share.arn.clone()),
         Record::ServiceJob(job) => Key::ServiceJob(job.id),
+        Record::Share(queue, share, _) => Key::Share(queue.clone(), share.clone()),
     }
 }
 
@@ -63,6 +111,7 @@ pub fn encode(record: &Record) -> Vec<u8> {
         Record::ServiceEnvironment(environment) => minicbor::to_vec(&**environment),
         Record::QuotaShare(share) => minicbor::to_vec(&**share),
         Record::ServiceJob(job) => minicbor::to_vec(&**job),
+        Record::Share(_, _, past) => minicbor::to_vec(&**past),
     };
     body.expect("memory takes everything")
 }
@@ -83,5 +132,6 @@ pub fn decode(key: &Key, body: &[u8]) -> Record {
         Key::ServiceEnvironment(_) => Record::ServiceEnvironment(read(body)),
         Key::QuotaShare(_) => Record::QuotaShare(read(body)),
         Key::ServiceJob(_) => Record::ServiceJob(read(body)),
+        Key::Share(queue, share) => Record::Share(queue.clone(), share.clone(), read(body)),
     }
 }

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use fornada_core::arn::Arn;
+use fornada_core::history::{PastExecution, PastJob};
+use fornada_core::id::{JobId, Uuid};
 use fornada_core::job::{Job, JobStatus};
-use fornada_core::record::{Change, Record};
+use fornada_core::record::{Change, Loaded};
 use fornada_core::service_job::{ServiceJob, ServiceJobStatus};
 use fornada_core::text::Text;
 use fornada_core::time::Timestamp;
@@ -22,11 +24,11 @@ pub struct Error {
 
 /// The writing side: one owner, the engine.
 pub trait Store: Send {
-    /// All records that the state is made of, for recovery.
+    /// What the state is made of, for recovery. Ended jobs are left where they are.
     ///
     /// # Errors
     /// When they cannot be read or are of a newer version.
-    fn load(&mut self) -> Result<Vec<Record>, Error>;
+    fn load(&mut self) -> Result<Loaded, Error>;
 
     /// Makes all changes durable, or none of them.
     ///
@@ -48,6 +50,32 @@ pub trait JobIndex: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn list_service_jobs(&self, query: &ServiceJobQuery) -> Result<Vec<Arc<ServiceJob>>, Error>;
+
+    /// Jobs that need a consumable resource, newest first: at most `limit` of those before a place in the order of
+    /// submission.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn list_consumers(&self, resource: &str, before: Option<u64>, limit: u32)
+    -> Result<Vec<Arc<Job>>, Error>;
+
+    /// Ended jobs, children and nodes, as far as there are such.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn find(&self, ids: &[JobId]) -> Result<Vec<(JobId, PastExecution)>, Error>;
+
+    /// Jobs and service jobs with all that belongs to them, as far as there are such.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn past_jobs(&self, ids: &[Uuid]) -> Result<Vec<PastJob>, Error>;
+
+    /// Deletes the jobs that ended before a time, and gives back the space they took. Says how many.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn expire(&self, ended_before: Timestamp) -> Result<u64, Error>;
 }
 
 /// Which jobs of a queue.

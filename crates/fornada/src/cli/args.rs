@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fornada_api::limits::Limits;
+use fornada_core::state::Settings;
 
-use super::capacity::Capacity;
+use super::capacity::{self, Capacity};
 use super::style::Color;
-use super::{completions, data_dir, describe, env, explain, jobs, logs, run, stop, submit, top};
+use super::{completions, data_dir, describe, duration, env, explain, jobs, logs, run, stop, submit, top};
 use crate::{data, simulate};
 
 /// A batch computing service that speaks the AWS Batch API.
@@ -148,6 +149,9 @@ pub(crate) struct MachineArgs {
     /// secrets and secrets.env in the data directory]
     #[arg(long, value_name = "PATH")]
     pub(crate) secrets: Option<PathBuf>,
+    /// How much output of each container is kept, such as 512m or 10g; the rest is dropped, and the log's last line says so
+    #[arg(long, default_value = "1g", value_parser = size_mib, value_name = "SIZE")]
+    pub(crate) job_log_max: u64,
 }
 
 impl UpArgs {
@@ -184,6 +188,12 @@ pub(crate) struct ServerArgs {
     /// How much one request may ask for, where it is not AWS Batch's own, such as array-size=50000,dependencies=100
     #[arg(long, default_value = "", hide_default_value = true, value_name = "NAME=NUMBER,…")]
     pub(crate) limits: Limits,
+    /// How long jobs that have ended can be found, such as 12h or 90d
+    #[arg(long, default_value = "30d", value_parser = duration::parse, value_name = "DURATION")]
+    pub(crate) retention: u64,
+    /// How many ended jobs and array children stay in memory; all others are read from disk when somebody asks for them
+    #[arg(long, default_value_t = Settings::default().ended_records, value_name = "NUMBER")]
+    pub(crate) ended_in_memory: usize,
     /// Behave as AWS Batch also where Fornada offers more: its limits, and no extensions
     #[arg(long)]
     pub(crate) strict: bool,
@@ -241,6 +251,10 @@ fn region(text: &str) -> Result<String, String> {
     } else {
         Err("a region is made of lower-case letters, digits and hyphens".to_owned())
     }
+}
+
+fn size_mib(text: &str) -> Result<u64, String> {
+    capacity::size_mib(text).ok_or_else(|| "a size is at least 1 MiB, such as 512m, 10g or 1GiB".to_owned())
 }
 
 fn account_id(text: &str) -> Result<String, String> {

@@ -81,7 +81,11 @@ fn milli_vcpus(text: &str) -> Result<u64, ParseCapacityError> {
 }
 
 fn memory_mib(text: &str) -> Result<u64, ParseCapacityError> {
-    let error = || ParseCapacityError::Memory(text.to_owned());
+    size_mib(text).ok_or_else(|| ParseCapacityError::Memory(text.to_owned()))
+}
+
+/// A size such as `16g`, `16GiB`, `512m` or `16384` (MiB), in whole MiB, at least one.
+pub(crate) fn size_mib(text: &str) -> Option<u64> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);
     let unit_bytes = match unit.trim().to_ascii_lowercase().as_str() {
@@ -93,10 +97,10 @@ fn memory_mib(text: &str) -> Result<u64, ParseCapacityError> {
         "mb" => 1_000_000,
         "gb" => 1_000_000_000,
         "tb" => 1_000_000_000_000,
-        _ => return Err(error()),
+        _ => return None,
     };
     let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit_bytes));
-    bytes.map(|bytes| bytes / MIB).filter(|mib| *mib > 0).ok_or_else(error)
+    bytes.map(|bytes| bytes / MIB).filter(|mib| *mib > 0)
 }
 
 #[cfg(test)]

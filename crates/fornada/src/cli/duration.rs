@@ -8,6 +8,17 @@ pub(crate) fn now_ms() -> i64 {
     Timestamp::now().as_millisecond()
 }
 
+/// Milliseconds of a duration that somebody wrote: `30d`, `12h`, `1h30m`; a day has 24 hours.
+pub(crate) fn parse(text: &str) -> Result<u64, String> {
+    let span = text.parse::<jiff::Span>().ok();
+    let total = span.and_then(|span| {
+        span.total((jiff::Unit::Millisecond, jiff::SpanRelativeTo::days_are_24_hours())).ok()
+    });
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is in that range")]
+    let millis = total.filter(|&millis| (0.0..1e15).contains(&millis)).map(|millis| millis as u64);
+    millis.ok_or_else(|| "use a duration such as 30d, 12h or 90m".to_owned())
+}
+
 /// A duration in at most two units: `0.4s`, `59s`, `3m07s`, `2h05m`, `4d03h`.
 ///
 /// Tenths only below ten seconds, where they tell something. A negative duration (two clocks) shows as `0.0s`.
@@ -59,6 +70,22 @@ mod tests {
         ];
         for (milliseconds, want) in cases {
             assert_eq!(short(milliseconds), want, "{milliseconds} ms");
+        }
+    }
+
+    #[test]
+    fn durations_are_read_as_they_are_written() {
+        for (text, want) in [
+            ("30d", Some(2_592_000_000)),
+            ("12h", Some(43_200_000)),
+            ("1h30m", Some(5_400_000)),
+            ("2s", Some(2000)),
+            ("0s", Some(0)),
+        ] {
+            assert_eq!(parse(text).ok(), want, "{text}");
+        }
+        for text in ["", "soon", "30", "-3d", "1mo"] {
+            assert!(parse(text).is_err(), "{text}");
         }
     }
 

@@ -98,7 +98,9 @@ fn check_records(data_dir: &Path, findings: &mut Findings) -> sqlite::Counts {
                     format!("cannot be opened ({source})"),
                     "see to the owner and mode of the file, then check again",
                 ),
-                OpenError::Create { source, .. } => (format!("cannot be opened ({source})"), RESTORE),
+                OpenError::Create { .. } | OpenError::ReadOnly { .. } | OpenError::Migrate { .. } => {
+                    (error.to_string(), RESTORE)
+                }
             };
             findings.fault(STORE_FILE, problem, advice);
             return sqlite::Counts::default();

@@ -1,30 +1,47 @@
-//! Gives back the disk space of logs that have expired.
+//! Deletes what has expired, jobs and logs, and gives back the disk space.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use fornada_api::app::App;
+use fornada_core::time::Timestamp;
 
-/// Between two looks. Retention is counted in days, and readers leave out what has expired by themselves.
+/// The longest time between two looks. Retention is counted in days as a rule.
 const EVERY: Duration = Duration::from_secs(60 * 60);
 
-/// Expires logs now and from time to time, for as long as the process lives.
-pub(super) fn run(app: Arc<App>) {
+/// Deletes what has expired, now and from time to time, for as long as the process lives: jobs when they have been over for
+/// `retention`, logs as their groups say.
+pub(super) fn run(app: Arc<App>, retention: Duration) {
     tokio::spawn(async move {
-        let mut next = tokio::time::interval(EVERY);
+        // What is to be gone in an hour is not kept for two.
+        let every = EVERY.min(retention / 4).max(Duration::from_secs(1));
+        let mut next = tokio::time::interval(every);
+        next.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             next.tick().await;
             let app = Arc::clone(&app);
-            let expired = tokio::task::spawn_blocking(move || app.logs.expire(app.clock.now())).await;
-            match expired {
-                Ok(Ok(0)) => {}
-                Ok(Ok(bytes)) => tracing::info!(bytes, "deleted expired logs"),
-                Ok(Err(error)) => {
-                    let error: &dyn std::error::Error = &error;
-                    tracing::warn!(error, "expired logs could not all be deleted");
-                }
-                Err(error) => tracing::error!(%error, "expiring logs failed"),
+            if let Err(error) = tokio::task::spawn_blocking(move || expire(&app, retention)).await {
+                tracing::error!(%error, "deleting what has expired failed");
             }
         }
     });
+}
+
+fn expire(app: &App, retention: Duration) {
+    let now = app.clock.now();
+    let retention = u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
+    match app.jobs.expire(Timestamp(now.0.saturating_sub(retention))) {
+        Ok(0) => {}
+        Ok(jobs) => tracing::info!(jobs, "deleted jobs that ended long ago"),
+        Err(error) => warn(&error),
+    }
+    match app.logs.expire(now) {
+        Ok(0) => {}
+        Ok(bytes) => tracing::info!(bytes, "deleted expired logs"),
+        Err(error) => warn(&error),
+    }
+}
+
+fn warn(error: &(dyn std::error::Error + 'static)) {
+    tracing::warn!(error, "what has expired could not all be deleted");
 }

@@ -68,6 +68,7 @@ impl NodeCommand {
         if !capacity.is_empty() {
             args.extend(["--capacity".into(), capacity.into()]);
         }
+        args.extend(["--job-log-max".into(), format!("{}m", machine.job_log_max).into()]);
         if machine.no_host_image {
             args.push("--no-host-image".into());
         }

@@ -48,7 +48,7 @@ fn serve(
 
 /// The node: the supervisor process that owns the running attempts of this machine.
 pub(crate) fn node(args: NodeArgs) -> Result<ExitCode> {
-    let NodeArgs { data_dir, machine: MachineArgs { capacity, no_host_image, secrets } } = args;
+    let NodeArgs { data_dir, machine: MachineArgs { capacity, no_host_image, secrets, job_log_max } } = args;
     log_to_stderr();
     data_dir::create(&data_dir)?;
     let path = data_dir::logs(&data_dir);
@@ -64,6 +64,7 @@ pub(crate) fn node(args: NodeArgs) -> Result<ExitCode> {
         capacity: claim,
         host_image: !no_host_image,
         secrets,
+        log_bytes_max: job_log_max.saturating_mul(1 << 20),
         ..Config::new(data_dir::node(&data_dir))
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

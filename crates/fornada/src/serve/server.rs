@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use fornada_api::access_keys::{self, AccessKeys};
@@ -39,7 +40,8 @@ pub(super) struct Server {
 impl Server {
     /// Takes hold of the data directory, recovers the state and binds the address.
     pub(super) async fn start(args: ServerArgs) -> Result<Server> {
-        let ServerArgs { data_dir, config: _, listen, region, account_id, auth, bare, limits, strict } = args;
+        let ServerArgs { data_dir, config: _, listen, region, account_id, auth, bare, limits, .. } = args;
+        let ServerArgs { strict, retention, ended_in_memory, .. } = args;
         if auth == AuthMode::None && !listen.ip().is_loopback() {
             bail!("--auth none lets anyone in: use it with a loopback address, or leave it out for {listen}");
         }
@@ -60,7 +62,7 @@ impl Server {
             store: Box::new(store),
             backend: Box::new(NodeBackend(Arc::clone(&node))),
             provisioner: Box::new(this_machine),
-            settings: Settings { backfill: !strict, ..Settings::default() },
+            settings: Settings { backfill: !strict, ended_records: ended_in_memory, ..Settings::default() },
             clock: Box::new(SteadyClock::default()),
             entropy: Box::new(entropy),
         })?;
@@ -83,7 +85,7 @@ impl Server {
             defaults::create(&app, is_new).await.map_err(|error| anyhow::anyhow!(error.message))?;
         }
         observations.deliver_to(engine.handle());
-        expiry::run(Arc::clone(&app));
+        expiry::run(Arc::clone(&app), Duration::from_millis(retention));
         let announcement = ServerFile { endpoint, region, account_id, pid: std::process::id() };
         Ok(Server { data_dir, listener, announcement, engine, node, app })
     }

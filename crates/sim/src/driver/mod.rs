@@ -322,7 +322,8 @@ impl Run<'_> {
             | Record::ConsumableResource(_)
             | Record::ServiceEnvironment(_)
             | Record::QuotaShare(_)
-            | Record::ServiceJob(_) => {}
+            | Record::ServiceJob(_)
+            | Record::Share(..) => {}
         }
     }
 

@@ -16,11 +16,14 @@ use fornada_core::resource::job_queue::JobQueue;
 use fornada_core::resource::quota_share::QuotaShare;
 use fornada_core::resource::scheduling_policy::SchedulingPolicy;
 use fornada_core::resource::service_environment::ServiceEnvironment;
+use fornada_core::schedule::Past;
 use fornada_core::service_job::ServiceJob;
 use fornada_core::state::State;
+use fornada_core::time::Timestamp;
 use rusqlite::{Connection, Row};
 
-use super::{SCHEMA_VERSION, Snapshot, kind, load, record};
+use super::write::kind;
+use super::{Failure, Snapshot, load, record, schema};
 use crate::finding::Findings;
 
 const RESTORE: &str = "restore the data directory from a backup (fornada restore)";
@@ -44,7 +47,7 @@ pub struct Counts {
 /// caller decides whether the panic hook may print them.
 pub fn check(snapshot: &Snapshot, findings: &mut Findings) -> Counts {
     let mut counts = Counts::default();
-    if snapshot.version() < SCHEMA_VERSION {
+    if snapshot.version() < schema::VERSION {
         let problem = format!("has version {} of the tables", snapshot.version());
         findings.note(PLACE, problem, "the next start of the server brings it up to date by itself");
     }
@@ -54,7 +57,7 @@ pub fn check(snapshot: &Snapshot, findings: &mut Findings) -> Counts {
     counts
 }
 
-fn check_records(snapshot: &Snapshot, findings: &mut Findings, counts: &mut Counts) -> rusqlite::Result<()> {
+fn check_records(snapshot: &Snapshot, findings: &mut Findings, counts: &mut Counts) -> Result<(), Failure> {
     let connection = snapshot.current()?;
     let mut statement = connection.prepare("PRAGMA integrity_check(20)")?;
     let mut rows = statement.query([])?;
@@ -82,7 +85,7 @@ fn check_records(snapshot: &Snapshot, findings: &mut Findings, counts: &mut Coun
 
 /// Recovers the state as a server would, and has it check itself.
 fn check_state(connection: &Connection, findings: &mut Findings) {
-    let recover = || load(connection).map(|records| State::recover(records).check());
+    let recover = || load::load(connection).map(|loaded| State::recover(loaded).check());
     match catch_unwind(AssertUnwindSafe(recover)) {
         Ok(Ok(())) => {}
         Ok(Err(error)) => findings.fault(PLACE, format!("cannot be loaded ({error})"), RESTORE),
@@ -109,6 +112,8 @@ struct Known {
     instances: HashSet<Arn>,
     queues: Vec<std::sync::Arc<JobQueue>>,
     shares: Vec<std::sync::Arc<QuotaShare>>,
+    /// Shares of fair-share queues whose use is remembered, and their queues.
+    remembered: Vec<(Arn, Arn)>,
     queue_names: HashSet<Arn>,
     /// How many children or nodes a job may have.
     parents: HashMap<Uuid, u32>,
@@ -171,6 +176,11 @@ impl Check<'_> {
                     known.shares.push(share.clone());
                     return Ok(share.arn.clone());
                 }
+                kind::SHARE => {
+                    let (queue, _) = key.split_once(' ').ok_or(record::Unreadable::Key)?;
+                    known.remembered.push((key.into(), queue.into()));
+                    return record::decode::<Past>(body).map(|_| key.into());
+                }
                 other => return Err(record::Unreadable::Kind(other)),
             };
             set.insert(key.clone());
@@ -190,7 +200,7 @@ impl Check<'_> {
             record::Unreadable::Version(_) | record::Unreadable::Kind(_) => {
                 "use the newer release of Fornada that wrote it"
             }
-            record::Unreadable::Empty | record::Unreadable::Damaged(_) => RESTORE,
+            record::Unreadable::Empty | record::Unreadable::Key | record::Unreadable::Damaged(_) => RESTORE,
         };
         self.findings.fault(place, error.to_string(), advice);
     }
@@ -217,13 +227,16 @@ impl Check<'_> {
                 Self::refers(findings, &queue.arn, "scheduling policy", policy, policies);
             }
         }
+        for (share, queue) in &self.known.remembered {
+            Self::refers(self.findings, share, "job queue", queue, queue_names);
+        }
         for share in shares {
             Self::refers(self.findings, &share.arn, "job queue", &share.queue, queue_names);
         }
     }
 
     fn jobs(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let columns = "sequence, id, queue, status, name, definition, created_at, body";
+        let columns = "sequence, id, queue, status, name, definition, created_at, body, stopped_at";
         let mut statement = connection.prepare(&format!("SELECT {columns} FROM job ORDER BY sequence"))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -242,7 +255,8 @@ impl Check<'_> {
                 && row.get_ref(3)?.as_i64()? == job.execution.status as i64
                 && row.get_ref(4)?.as_str()? == job.name.as_str()
                 && row.get_ref(5)?.as_str()? == job.definition.as_str()
-                && row.get_ref(6)?.as_i64()? == job.execution.created_at.as_millis();
+                && row.get_ref(6)?.as_i64()? == job.execution.created_at.as_millis()
+                && row.get::<_, Option<i64>>(8)? == job.execution.stopped_at.map(Timestamp::as_millis);
             if !agrees {
                 self.findings.fault(&place, "its row and its record say different things", RESTORE);
             }
@@ -299,7 +313,7 @@ impl Check<'_> {
     }
 
     fn service_jobs(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        let columns = "sequence, id, queue, status, name, created_at, body";
+        let columns = "sequence, id, queue, status, name, created_at, body, stopped_at";
         let mut statement =
             connection.prepare(&format!("SELECT {columns} FROM service_job ORDER BY sequence"))?;
         let mut rows = statement.query([])?;
@@ -318,7 +332,8 @@ impl Check<'_> {
                 && row.get_ref(2)?.as_str()? == job.queue.as_str()
                 && row.get_ref(3)?.as_i64()? == job.status as i64
                 && row.get_ref(4)?.as_str()? == job.name.as_str()
-                && row.get_ref(5)?.as_i64()? == job.created_at.as_millis();
+                && row.get_ref(5)?.as_i64()? == job.created_at.as_millis()
+                && row.get::<_, Option<i64>>(7)? == job.stopped_at.map(Timestamp::as_millis);
             if !agrees {
                 self.findings.fault(&place, "its row and its record say different things", RESTORE);
             }

@@ -1,10 +1,12 @@
-//! Searching jobs: what ListJobs and ListServiceJobs need, by index, over durable rows, so that a long list of ended jobs
+//! Searching jobs: what the lists of jobs need, and who names one that has ended, by index, over durable rows, so that a long list of ended jobs
 //! costs the engine nothing.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use fornada_core::history::{PastExecution, PastJob};
+use fornada_core::id::{JobId, Uuid};
 use fornada_core::job::{Job, JobStatus};
 use fornada_core::service_job::ServiceJob;
 use fornada_core::time::Timestamp;
@@ -16,7 +18,7 @@ use minicbor::Decode;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 
-use super::record;
+use super::{Failure, past, record, schema};
 
 /// Connections that are kept for reuse; more are opened when more readers come at once.
 const IDLE_MAX: usize = 8;
@@ -53,8 +55,6 @@ impl SqliteIndex {
         result
     }
 }
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 impl SqliteIndex {
     /// Reads what `select` finds, in order, until `take` has had enough.
@@ -103,6 +103,51 @@ impl JobIndex for SqliteIndex {
             ControlFlow::Continue(())
         })?;
         Ok(found)
+    }
+
+    fn list_consumers(
+        &self,
+        resource: &str,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Result<Vec<Arc<Job>>, Error> {
+        let sql = "SELECT body FROM consumer JOIN job USING (sequence)
+                   WHERE resource = ? AND sequence < ? ORDER BY sequence DESC LIMIT ?";
+        let before = before.map_or(i64::MAX, u64::cast_signed);
+        let values = vec![text(resource), Value::Integer(before), Value::Integer(i64::from(limit))];
+        let mut found = Vec::new();
+        self.read(Select { sql: sql.to_owned(), values }, |job| {
+            found.push(job);
+            ControlFlow::Continue(())
+        })?;
+        Ok(found)
+    }
+
+    fn find(&self, ids: &[JobId]) -> Result<Vec<(JobId, PastExecution)>, Error> {
+        let found = self.with_connection(|connection| {
+            let one = |&id| Ok(past::find(connection, id)?.map(|found| (id, found)));
+            ids.iter().filter_map(|id| one(id).transpose()).collect()
+        });
+        found.map_err(|source| Error { what: "cannot read jobs that have ended".into(), source })
+    }
+
+    fn past_jobs(&self, ids: &[Uuid]) -> Result<Vec<PastJob>, Error> {
+        let found = self.with_connection(|connection| {
+            ids.iter().filter_map(|&id| past::job(connection, id).transpose()).collect()
+        });
+        found.map_err(|source| Error { what: "cannot read jobs that have ended".into(), source })
+    }
+
+    fn expire(&self, ended_before: Timestamp) -> Result<u64, Error> {
+        let expire = || {
+            let mut connection = Connection::open_with_flags(
+                &self.path,
+                OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            )?;
+            schema::configure(&connection)?;
+            past::expire(&mut connection, ended_before)
+        };
+        expire().map_err(|source| Error { what: "cannot delete jobs that have expired".into(), source })
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) enum Unreadable {
     Version(u8),
     #[error("a record of kind {0} is not known to this release")]
     Kind(u8),
+    #[error("a record has a key that is none")]
+    Key,
     #[error("a record is damaged")]
     Damaged(#[from] minicbor::decode::Error),
 }

@@ -11,7 +11,8 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
 
-use super::{APPLICATION_ID, OpenError, SCHEMA_VERSION, migrate, pragma};
+use super::schema::{self, APPLICATION_ID, migrate, pragma};
+use super::{Failure, OpenError};
 
 /// Pages that are copied at once: 4 MiB, of which nothing stays in memory.
 const STEP_PAGES: i32 = 1024;
@@ -55,7 +56,7 @@ impl Snapshot {
             return Err(OpenError::Foreign { path: path.to_owned() });
         }
         let version = pragma(&connection, "user_version").map_err(&failed)?;
-        if !(1..=SCHEMA_VERSION).contains(&version) {
+        if !(1..=schema::VERSION).contains(&version) {
             return Err(OpenError::Newer { path: path.to_owned(), found: version });
         }
         Ok(Snapshot { connection, version })
@@ -86,8 +87,8 @@ impl Snapshot {
 
     /// The connection to read from: the store itself, or a migrated copy of one of an older version, which SQLite keeps in a
     /// temporary file.
-    pub(super) fn current(&self) -> rusqlite::Result<Current<'_>> {
-        if self.version == SCHEMA_VERSION {
+    pub(super) fn current(&self) -> Result<Current<'_>, Failure> {
+        if self.version == schema::VERSION {
             return Ok(Current::Itself(&self.connection));
         }
         let mut copy = Connection::open("")?;

@@ -1,6 +1,7 @@
 //! DescribeJobs: everything about some jobs, array children and nodes among them.
 //!
-//! The engine hands out shared records, at no cost to the loop; the answer is built from them here.
+//! The engine hands out shared records, at no cost to the loop; the answer is built from them here. Jobs that ended long ago
+//! are read from the store.
 //!
 //! Source: AWS Batch API reference, DescribeJobs and JobDetail.
 
@@ -12,10 +13,11 @@ mod run;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use fornada_core::arn::{Arn, Scope};
+use fornada_core::history::PastExecution;
 use fornada_core::id::{JobId, Member};
 use fornada_core::job::array::StatusCounts;
 use fornada_core::job::depends_on::Dependency;
@@ -52,14 +54,43 @@ pub(super) async fn describe_jobs(
     let named = jobs.iter().filter_map(|job| job_ids::parse(&scope, job));
     let ids: Vec<JobId> = named.filter(|&id| seen.insert(id)).collect();
     let strict = call.app.strict;
-    let found = move |state: &State| -> Vec<View> {
-        let views = ids.iter().filter_map(|&id| View::of(state, &scope, id));
+    let owner = scope.clone();
+    let found = move |state: &State| -> Vec<(JobId, Option<View>)> {
         let reason = |id| waiting_reason(state, id, strict);
-        views.map(|view| View { waiting_reason: reason(view.id), ..view }).collect()
+        let view = |id| View::of(state, &owner, id).map(|view| View { waiting_reason: reason(id), ..view });
+        ids.into_iter().map(|id| (id, view(id))).collect()
     };
-    let views = call.app.engine.read(found).await?;
-    let jobs = views.iter().map(View::detail).collect::<Result<_, _>>()?;
+    let mut views = call.app.engine.read(found).await?;
+    fill_in_past(call, scope, &mut views).await?;
+    let jobs =
+        views.iter().filter_map(|(_, view)| view.as_ref()).map(View::detail).collect::<Result<_, _>>()?;
     Ok(model::DescribeJobsResponse { jobs: Some(jobs) })
+}
+
+/// Looks in the store for what is no longer in memory.
+async fn fill_in_past(
+    call: &Call,
+    scope: Scope,
+    views: &mut [(JobId, Option<View>)],
+) -> Result<(), WireError> {
+    let absent: Vec<JobId> = views.iter().filter(|(_, view)| view.is_none()).map(|&(id, _)| id).collect();
+    if absent.is_empty() {
+        return Ok(());
+    }
+    let past = call.blocking(move |app| app.jobs.find(&absent).map_err(WireError::server)).await?;
+    if past.is_empty() {
+        return Ok(());
+    }
+    let complete = move |state: &State| -> HashMap<JobId, View> {
+        let views =
+            past.into_iter().filter_map(|(id, past)| Some((id, View::of_past(state, &scope, id, past)?)));
+        views.collect()
+    };
+    let mut past = call.app.engine.read(complete).await?;
+    for (id, view) in views {
+        *view = view.take().or_else(|| past.remove(id));
+    }
+    Ok(())
 }
 
 /// The records that a description is made of.
@@ -78,10 +109,30 @@ struct View {
 
 impl View {
     fn of(state: &State, scope: &Scope, id: JobId) -> Option<View> {
-        let (job, execution) = state.find(id).filter(|(job, _)| scope.owns(&job.queue))?;
-        let definition = Arc::clone(state.job_definition(&job.definition)?);
+        let (job, execution) = state.find(id)?;
         let array = state.array(id.job).filter(|_| id.member == Member::Whole);
         let children = array.map(|array| (array.summary(&job), array.changed_at(&job)));
+        View::new(state, scope, id, (job, execution), children)
+    }
+
+    /// Of a job that is no longer in the state. Its children last changed when it ended.
+    fn of_past(state: &State, scope: &Scope, id: JobId, past: PastExecution) -> Option<View> {
+        let PastExecution { job, execution, children } = past;
+        let children = children.map(|counts| (counts, execution.stopped_at.unwrap_or_default()));
+        View::new(state, scope, id, (job, execution), children)
+    }
+
+    fn new(
+        state: &State,
+        scope: &Scope,
+        id: JobId,
+        (job, execution): (Arc<Job>, Arc<Execution>),
+        children: Option<(StatusCounts, Timestamp)>,
+    ) -> Option<View> {
+        if !scope.owns(&job.queue) {
+            return None;
+        }
+        let definition = Arc::clone(state.job_definition(&job.definition)?);
         let environments = execution.attempts.iter().map(|attempt| &attempt.compute_environment);
         let environments = environments.chain(execution.placement.iter().map(|p| &p.compute_environment));
         let record = |arn: &Arn| Some((arn.clone(), Arc::clone(state.compute_environments().get(arn)?)));

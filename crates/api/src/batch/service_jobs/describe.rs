@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use fornada_core::service_job::refusal::ServiceRefusal;
 use fornada_core::service_job::{PreemptionSummary, ServiceAttempt, ServiceJob};
-use fornada_core::state::State;
 use fornada_core::time::Timestamp;
+use fornada_core::turn::Turn;
 use fornada_model::batch as model;
 
 use super::super::tags;
@@ -22,10 +22,10 @@ pub(in crate::batch) async fn describe(
 ) -> Result<model::DescribeServiceJobResponse, WireError> {
     let model::DescribeServiceJobRequest { job_id } = request;
     let (scope, wanted) = (call.scope.clone(), id(&job_id)?);
-    let find = move |state: &State| -> Option<Arc<ServiceJob>> {
-        state.service_job(wanted).filter(|job| scope.owns(&job.queue)).cloned()
+    let find = move |turn: &mut Turn<'_>| -> Option<Arc<ServiceJob>> {
+        turn.state().service_job(wanted).filter(|job| scope.owns(&job.queue)).cloned()
     };
-    let job = call.app.engine.read(find).await?;
+    let job = call.decide_about(vec![wanted], find).await?;
     let job = job.ok_or_else(|| ServiceRefusal::NoSuchJob { job_id: job_id.clone().into() })?;
     Ok(model::DescribeServiceJobResponse {
         attempts: Some(job.attempts.iter().map(|attempt| attempt_detail(&job, attempt)).collect()),

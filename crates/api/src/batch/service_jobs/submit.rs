@@ -5,6 +5,7 @@
 use fornada_core::job::retry::{EvaluateOnExit, RetryAction, RetryStrategy};
 use fornada_core::service_job::submit::ServiceSubmission;
 use fornada_core::text::Text;
+use fornada_core::turn::Turn;
 use fornada_model::batch as model;
 
 use super::super::names::is_name;
@@ -27,7 +28,9 @@ pub(in crate::batch) async fn submit(
 ) -> Result<model::SubmitServiceJobResponse, WireError> {
     let submission = submission(request, &call.app.limits)?;
     let scope = call.scope.clone();
-    let job = call.app.engine.decide(move |turn| turn.submit_service_job(&scope, submission)).await??;
+    let same = submission.client_token.as_deref().map(|token| ServiceSubmission::id(&scope, token));
+    let submit = move |turn: &mut Turn<'_>| turn.submit_service_job(&scope, submission);
+    let job = call.decide_about(same.into_iter().collect(), submit).await??;
     Ok(model::SubmitServiceJobResponse {
         job_arn: Some(job.arn().into()),
         job_id: job.id.as_hyphenated().to_string(),

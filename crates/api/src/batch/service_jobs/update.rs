@@ -15,7 +15,8 @@ pub(in crate::batch) async fn update(
 ) -> Result<model::UpdateServiceJobResponse, WireError> {
     let model::UpdateServiceJobRequest { job_id, scheduling_priority: priority } = request;
     let (scope, id, priority) = (call.scope.clone(), id(&job_id)?, scheduling_priority(priority)?);
-    let job = call.app.engine.decide(move |turn| turn.update_service_job(&scope, id, priority)).await??;
+    let job =
+        call.decide_about(vec![id], move |turn| turn.update_service_job(&scope, id, priority)).await??;
     Ok(model::UpdateServiceJobResponse {
         job_arn: Some(job.arn().into()),
         job_id: Some(job_id),

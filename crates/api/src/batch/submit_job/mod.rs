@@ -7,6 +7,7 @@ mod overrides;
 
 use fornada_core::arn::Scope;
 use fornada_core::id::JobId;
+use fornada_core::job::depends_on::Dependency;
 use fornada_core::job::submit::Submission;
 use fornada_core::job::workload::{NodeOverrides, Overrides};
 use fornada_core::text::Text;
@@ -30,7 +31,8 @@ pub(super) async fn submit_job(
 ) -> Result<model::SubmitJobResponse, WireError> {
     let submission = submission(&call.scope, request, &call.app.limits, call.app.strict)?;
     let scope = call.scope.clone();
-    let job = call.app.engine.decide(move |turn| turn.submit_job(&scope, submission)).await??;
+    let jobs = submission.depends_on.iter().filter_map(Dependency::target).collect();
+    let job = call.decide_about(jobs, move |turn| turn.submit_job(&scope, submission)).await??;
     let id = JobId::whole(job.id);
     Ok(model::SubmitJobResponse {
         job_arn: Some(job.arn(id).into()),
