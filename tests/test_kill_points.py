@@ -1,4 +1,4 @@
-"""SIGKILL where a process is most easily caught half-way: in the first start, in a migration, in a shutdown, before the first request."""
+"""SIGKILL where a process is caught half-way: in a first start, a migration, a shutdown, before the first request."""
 
 import contextlib
 import shutil
@@ -14,14 +14,18 @@ MOMENTS = [number * 0.01 for number in range(11)]
 
 # The tables of version 1 of the store.
 VERSION_1 = """
-    CREATE TABLE resource (kind INTEGER NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, key)) WITHOUT ROWID;
+    CREATE TABLE resource (
+        kind INTEGER NOT NULL, key TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (kind, key)
+    ) WITHOUT ROWID;
     CREATE TABLE job (
         sequence INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, queue TEXT NOT NULL, status INTEGER NOT NULL,
         name TEXT NOT NULL COLLATE NOCASE, definition TEXT NOT NULL, created_at INTEGER NOT NULL, body BLOB NOT NULL
     );
     CREATE INDEX job_by_queue ON job (queue, sequence);
     CREATE INDEX job_by_queue_and_status ON job (queue, status, sequence);
-    CREATE TABLE child (job BLOB NOT NULL, number INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (job, number)) WITHOUT ROWID;
+    CREATE TABLE child (
+        job BLOB NOT NULL, number INTEGER NOT NULL, body BLOB NOT NULL, PRIMARY KEY (job, number)
+    ) WITHOUT ROWID;
     PRAGMA application_id = 0x466f726e;
     PRAGMA user_version = 1;
 """

@@ -12,6 +12,8 @@ import subprocess
 
 import pytest
 
+from crash.cluster import Cluster
+from crash.journal import Journal
 from server import binary, wait_for
 
 EARLIER = pathlib.Path(os.environ.get("FORNADA_EARLIER", ""))
@@ -123,3 +125,32 @@ def test_the_way_back(earlier, tmp_path):
     assert lines == [f"line {number}" for number in range(1, len(lines) + 1)]
     for job_id in server.waiting:
         server.succeed(job_id)
+
+
+@pytest.fixture
+def apart():
+    """Server and node that are started by themselves."""
+    cluster = Cluster(Journal, apart=True)
+    yield cluster
+    cluster.remove()
+
+
+def test_the_node_first(apart, tmp_path):
+    """Where the node is replaced before the server, the older server uses the newer node; and so does its successor."""
+    apart.binary = EARLIER
+    apart.launch()
+    apart.binary = binary()
+    apart.launch_node()
+    apart.await_ready()
+    assert executable(apart.process.pid) == EARLIER.resolve() and executable(apart.node.pid) == binary()
+    running = apart.submit(counting(tmp_path / "stop"), retryStrategy={"attempts": 1})
+    apart.succeed(apart.submit("echo done"))
+    apart.wait(running, "RUNNING")
+    apart.kill()
+    apart.launch()
+    apart.await_ready()
+    assert apart.describe(running)["attempts"] == []
+    (tmp_path / "stop").touch()
+    assert apart.fail(running)["container"]["exitCode"] == 7
+    lines = apart.messages(running)
+    assert lines == [f"line {number}" for number in range(1, len(lines) + 1)]

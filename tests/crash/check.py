@@ -85,7 +85,8 @@ class Check:
             ended_well = self.history.success(earlier)
             if begin is not None and (ended_well is None or ended_well > begin):
                 self._fault(run, request.name, f"began before {earlier} had ended well")
-            if begin is None and details[earlier]["status"] == "SUCCEEDED" and job["status"] == "FAILED" and not job["attempts"]:
+            was_not_tried = begin is None and job["status"] == "FAILED" and not job["attempts"]
+            if was_not_tried and details[earlier]["status"] == "SUCCEEDED":
                 self._fault(run, request.name, f"failed without an attempt, and {earlier} had succeeded")
 
     def _attempt(self, run, request, number, attempt, is_main):

@@ -140,7 +140,7 @@ class Clients:
             except FileNotFoundError:
                 continue  # it never began
             try:
-                wait_for(lambda lock=lock: _is_free(lock), bool, 0.2)
+                wait_for(lambda lock=lock: _is_free(lock), bool, 1)
             except AssertionError:
                 self.faults.append(f"{run} ({request.name}) has ended, and a process of it still runs")
             finally:

@@ -6,7 +6,7 @@ journal=$1/journal job=$AWS_BATCH_JOB_ID attempt=$AWS_BATCH_JOB_ATTEMPT
 # Whatever is started here inherits the lock, so it is free when nothing of an attempt runs any more. A killed process may
 # hold it for a moment without running.
 exec 9>>"$1/locks/$job"
-flock --nonblock 9 || flock --wait 0.2 9 || echo "overlap $job $attempt $$" >>"$journal"
+flock --nonblock 9 || flock --wait 1 9 || echo "overlap $job $attempt $$" >>"$journal"
 echo "begin $job $attempt $$" >>"$journal"
 [ "$6" != lingers ] || setsid sleep 600 &
 if [ "$3" = 0 ]; then
