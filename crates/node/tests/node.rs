@@ -327,7 +327,9 @@ async fn a_server_of_another_version_is_refused_and_harms_nobody() {
 fn a_node_that_cannot_begin_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let args = ["-c", "echo the disk is upside down >&2; exit 4"];
-    let error = fornada_node::spawn_detached("/bin/sh".as_ref(), &args, dir.path()).unwrap_err();
+    let error =
+        fornada_node::spawn_detached("/bin/sh".as_ref(), &args, dir.path(), fornada_node::raise_open_files())
+            .unwrap_err();
     assert_eq!(error.to_string(), "the node ended (exit status: 4):\nthe disk is upside down");
 }
 
