@@ -1,4 +1,5 @@
-"""The disk is full: the server stops by itself and says so; what was acknowledged is there when there is space again."""
+"""The disk is full: the server stops by itself and says so; what was acknowledged is there when there is space again. Output of
+jobs alone does not fill it."""
 
 import os
 import subprocess
@@ -6,7 +7,7 @@ import subprocess
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from server import wait_for
+from server import GROUP, wait_for
 
 # Larger than what a first start writes.
 SIZE = "4m"
@@ -20,10 +21,10 @@ def small_disk():
     """Mounts a tmpfs as the home of a server's data directory; unmounted before the server is removed."""
     mounted = []
 
-    def mount(path):
+    def mount(path, size=SIZE):
         path.mkdir(mode=0o700)
         done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=0700", "tmpfs", path], capture_output=True, text=True
+            ["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", path], capture_output=True, text=True
         )
         if done.returncode != 0:
             pytest.skip(f"a full disk takes a tmpfs, which only root can mount: {done.stderr.strip()}")
@@ -142,3 +143,18 @@ def check_gaps(lines):
             number = int(line.removeprefix("line "))
             assert number == expected or expected is None, lines[max(0, number - 3):][:9]
             expected = number + 1
+
+
+def test_output_of_jobs_leaves_room_for_the_store(own_server, small_disk):
+    server = own_server()
+    small_disk(server.data_dir, size="64m")
+    server.start()
+    job = server.succeed(server.submit("head -c 100000000 /dev/zero | tr '\\0' x | fold -w 1000"), seconds=60)
+    free = os.statvfs(server.data_dir)
+    assert free.f_bavail / free.f_blocks > 0.03
+    [stream] = server.logs.describe_log_streams(
+        logGroupName=GROUP, logStreamNamePrefix=job["container"]["logStreamName"]
+    )["logStreams"]
+    assert stream["storedBytes"] > 40 * 2**20, "what was written before is there"
+    # It goes on as before, but for output.
+    server.succeed(server.submit("echo lost"))

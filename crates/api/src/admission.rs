@@ -1,7 +1,7 @@
 //! What may be in the works at once, so that memory is bounded and answers stay quick however much is asked.
 //!
-//! - **Calls.** [`CALLS_MAX`] requests are worked on at once. The others wait, in order, and are refused when they have waited for
-//!   [`CALL_WAIT`]: clients of AWS try again later by themselves.
+//! - **Calls.** [`CALLS_MAX`] requests are worked on at once, and [`READS_MAX`] that read the disk, which so keep no others waiting.
+//!   More wait, in order, and are refused when they have waited for [`CALL_WAIT`]: clients of AWS try again later by themselves.
 //! - **Bodies and answers.** Each connection has [`FREE_BYTES`] for its request and as many for its answer. What is longer draws
 //!   on a common account for as long as it is in memory, by what has really arrived, so that somebody who announces much
 //!   and sends little takes nothing from others. When an account is empty, requests that need it are refused.
@@ -21,11 +21,14 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 /// Requests that are worked on at once. The engine takes them all in one turn, so more at once would only be in memory.
 const CALLS_MAX: usize = 512;
+
+/// Requests that read the disk, logs or the index of jobs, at once. Each may hold some MiB, and more would not be faster.
+const READS_MAX: usize = 32;
 
 /// How long a request may wait to be worked on: less than clients wait for an answer (60 s as a rule), so that a server that has
 /// fallen behind answers what it takes on.
@@ -46,6 +49,8 @@ const ANSWERS_KIB: usize = 256 << 10;
 pub(crate) enum Refused {
     #[error("too many calls at once")]
     Calls,
+    #[error("too many reads of logs or lists of jobs at once")]
+    Reads,
     #[error("too many long request bodies at once")]
     Bodies,
     #[error("too many long answers that were not taken")]
@@ -59,7 +64,8 @@ struct Reason {
 
 /// The accounts.
 pub(crate) struct Admission {
-    calls: Semaphore,
+    calls: Arc<Semaphore>,
+    reads: Arc<Semaphore>,
     bodies: Arc<Semaphore>,
     answers: Arc<Semaphore>,
     refused: Family<Reason, Counter>,
@@ -68,7 +74,8 @@ pub(crate) struct Admission {
 impl Admission {
     pub(crate) fn new() -> Admission {
         Admission {
-            calls: Semaphore::new(CALLS_MAX),
+            calls: Arc::new(Semaphore::new(CALLS_MAX)),
+            reads: Arc::new(Semaphore::new(READS_MAX)),
             bodies: Arc::new(Semaphore::new(BODIES_KIB)),
             answers: Arc::new(Semaphore::new(ANSWERS_KIB)),
             refused: Family::default(),
@@ -76,10 +83,14 @@ impl Admission {
     }
 
     /// Waits until a request may be worked on; it may for as long as the permit lives.
-    pub(crate) async fn call(&self) -> Result<SemaphorePermit<'_>, Refused> {
-        match timeout(CALL_WAIT, self.calls.acquire()).await {
+    pub(crate) async fn call(&self, reads_disk: bool) -> Result<OwnedSemaphorePermit, Refused> {
+        let (slots, refused) = match reads_disk {
+            true => (&self.reads, Refused::Reads),
+            false => (&self.calls, Refused::Calls),
+        };
+        match timeout(CALL_WAIT, Arc::clone(slots).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(Refused::Calls),
+            Ok(Err(_)) | Err(_) => Err(refused),
         }
     }
 
@@ -107,6 +118,7 @@ impl Admission {
     pub(crate) fn count(&self, refused: Refused) {
         let reason = match refused {
             Refused::Calls => "calls",
+            Refused::Reads => "reads",
             Refused::Bodies => "bodies",
             Refused::Answers => "answers",
         };
@@ -116,7 +128,8 @@ impl Admission {
     /// Shows refusals by reason, and how many requests are worked on.
     pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register("requests_refused", "API requests refused by overload", self.refused.clone());
-        let in_work = CALLS_MAX - self.calls.available_permits();
+        let free = self.calls.available_permits() + self.reads.available_permits();
+        let in_work = CALLS_MAX + READS_MAX - free;
         let gauge = Gauge::<i64>::default();
         gauge.set(i64::try_from(in_work).unwrap_or(i64::MAX));
         registry.register("requests_in_work", "API requests that are worked on", gauge);
@@ -203,10 +216,11 @@ mod tests {
         let admission = Admission::new();
         let mut permits = Vec::new();
         for _ in 0..CALLS_MAX {
-            permits.push(admission.call().await.unwrap());
+            permits.push(admission.call(false).await.unwrap());
         }
-        assert_eq!(admission.call().await.err(), Some(Refused::Calls));
-        let (next, ()) = tokio::join!(admission.call(), async { drop(permits.pop()) });
+        assert_eq!(admission.call(false).await.err(), Some(Refused::Calls));
+        assert!(admission.call(true).await.is_ok(), "those that read the disk have slots of their own");
+        let (next, ()) = tokio::join!(admission.call(false), async { drop(permits.pop()) });
         assert!(next.is_ok());
     }
 

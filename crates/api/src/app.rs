@@ -9,15 +9,11 @@ use fornada_engine::Handle;
 use fornada_engine::port::clock::Clock;
 use fornada_engine::port::log::LogReader;
 use fornada_engine::port::store::JobIndex;
-use tokio::sync::Semaphore;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::access_keys::AccessKeys;
 use crate::error::WireError;
 use crate::limits::Limits;
-
-/// Reads of the disk at once; more wait. Each may hold some MiB, and a disk serves no more of them any faster.
-const READS_MAX: usize = 32;
-static READS: Semaphore = Semaphore::const_new(READS_MAX);
 
 /// Whether signatures are checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,10 +55,12 @@ pub struct Call {
     pub app: Arc<App>,
     /// Account and region of the caller.
     pub scope: Scope,
+    /// Its place among the requests that are worked on; `None` for the server's own.
+    pub(crate) slot: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 impl Call {
-    /// Runs `read`, which blocks on disk, off the async threads; a bounded number at once.
+    /// Runs `read`, which blocks on disk, off the async threads. The front door bounds how many do.
     ///
     /// # Errors
     /// Those of `read`, and when it panics.
@@ -71,9 +69,9 @@ impl Call {
         read: impl FnOnce(&App) -> Result<R, WireError> + Send + 'static,
     ) -> Result<R, WireError> {
         let app = Arc::clone(&self.app);
-        let permit = READS.acquire().await.map_err(WireError::server)?;
+        let slot = self.slot.clone();
         let read = move || {
-            let _permit = permit; // a thread goes on when nobody waits for it any more
+            let _slot = slot; // a thread goes on when its client has gone
             read(&app)
         };
         tokio::task::spawn_blocking(read).await.map_err(WireError::server)?

@@ -32,7 +32,7 @@ pub async fn create(app: &Arc<App>, is_new: bool) -> Result<(), WireError> {
         return Ok(());
     }
     let scope = Scope { region: app.region.as_str().into(), account: app.account_id.as_str().into() };
-    let call = Call { app: Arc::clone(app), scope };
+    let call = Call { app: Arc::clone(app), scope, slot: None };
     let arn = call.scope.resolve("compute-environment", ENVIRONMENT);
     let status = async || {
         let wanted = arn.clone();

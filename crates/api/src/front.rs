@@ -119,9 +119,9 @@ async fn serve(
         ));
     }
     // Only now: who sends slowly, or may not call at all, keeps nobody else waiting.
-    let _permit = front.admission.call().await.map_err(refuse)?;
+    let slot = front.admission.call(reads_disk(target, path)).await.map_err(refuse)?;
     let scope = Scope { region: identity.region.into(), account: identity.account_id.into() };
-    let call = Call { app: Arc::clone(app), scope };
+    let call = Call { app: Arc::clone(app), scope, slot: Some(Arc::new(slot)) };
     match target {
         Some(target) => logs::serve(&call, target, &body, operation).await,
         None if path.starts_with(extensions::PREFIX) => {
@@ -183,6 +183,13 @@ fn refuse_web_pages(headers: &HeaderMap) -> Result<(), WireError> {
 
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
+}
+
+/// Whether a request is about logs, or searches the store's index of jobs.
+fn reads_disk(target: Option<&str>, path: &str) -> bool {
+    let searches = [batch_model::Operation::ListJobs, batch_model::Operation::ListServiceJobs];
+    let is_search = || searches.iter().any(|operation| operation.uri() == path);
+    target.is_some() || path.starts_with(extensions::PREFIX) || is_search()
 }
 
 fn refused(error: &BodyError) -> Option<Refused> {

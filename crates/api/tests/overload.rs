@@ -67,12 +67,7 @@ async fn an_engine_that_is_behind_refuses_what_it_cannot_take_on_and_keeps_the_r
     }
     let mut of_logs = request("POST", "/", "{}");
     of_logs.headers_mut().insert("x-amz-target", "Logs_20140328.DescribeLogGroups".parse().unwrap());
-    let refused = ask(&server, of_logs).await;
-    assert_eq!(
-        (refused.status, refused.error_type.as_deref()),
-        (StatusCode::BAD_REQUEST, Some("ThrottlingException"))
-    );
-    assert_eq!(refused.error(), "Rate exceeded");
+    assert_eq!(ask(&server, of_logs).await.status, StatusCode::OK, "logs do not wait for the engine");
 
     let mut answers = BTreeMap::new();
     for path in ["/healthz", "/readyz", "/metrics"] {
@@ -83,7 +78,7 @@ async fn an_engine_that_is_behind_refuses_what_it_cannot_take_on_and_keeps_the_r
     let metrics = &answers["/metrics"];
     assert_eq!(metrics.status, StatusCode::OK);
     for line in [
-        "fornada_requests_refused_total{reason=\"calls\"} 41",
+        "fornada_requests_refused_total{reason=\"calls\"} 40",
         "fornada_requests_in_work 512",
         "fornada_requests_total{operation=\"unknown\",error=\"TooManyRequestsException\"} 40",
     ] {

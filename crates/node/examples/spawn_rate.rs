@@ -67,8 +67,8 @@ async fn main() {
     config.cgroups = std::env::args().all(|argument| argument != "nocgroups");
 
     let node = tokio::spawn(async move { run(config, Arc::new(NoLogs)).await });
-    let (seen, mut observations) = mpsc::unbounded_channel();
-    let client = Client::connect(&directory, "", move |observation| _ = seen.send(observation));
+    let (seen, mut observations) = mpsc::channel(1024);
+    let client = Client::connect(&directory, "", seen);
     let Some(Observation::Connected(host, _)) = observations.recv().await else {
         panic!("a connection begins with Connected")
     };

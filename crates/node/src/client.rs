@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use fornada_core::attempt::{Action, Observation};
 use fornada_core::text::Text;
+use rustix::process::{Resource, Rlimit, setrlimit, setsid};
 use tokio::io::BufReader;
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -51,12 +52,13 @@ enum Order {
 impl Client {
     /// Connects to the node in `dir` as soon as there is one. Jobs are told to reach this server at `endpoint_url`.
     ///
-    /// `on_observation` is called for each observation, in order, and must not block. Each connection begins with
-    /// [`Observation::Connected`] and ends with [`Observation::Disconnected`]. Called within a tokio runtime.
+    /// What the node sees goes to `observations`, in order; while there is no room, nothing is read from the node. Each
+    /// connection begins with [`Observation::Connected`] and ends with [`Observation::Disconnected`]. Called within a tokio
+    /// runtime.
     pub fn connect(
         dir: &Path,
         endpoint_url: impl Into<Text>,
-        on_observation: impl FnMut(Observation) + Send + 'static,
+        observations: mpsc::Sender<Observation>,
     ) -> Client {
         let (orders, receiver) = mpsc::channel(BATCHES_MAX);
         let overflow = Arc::new(Notify::new());
@@ -65,7 +67,7 @@ impl Client {
             endpoint_url: endpoint_url.into(),
             orders: receiver,
             overflow: overflow.clone(),
-            on_observation,
+            observations,
             is_leaving: false,
             version_max: VERSION,
             version: VERSION,
@@ -101,12 +103,12 @@ impl Drop for Client {
     }
 }
 
-struct Link<F> {
+struct Link {
     dir: PathBuf,
     endpoint_url: Text,
     orders: mpsc::Receiver<Order>,
     overflow: Arc<Notify>,
-    on_observation: F,
+    observations: mpsc::Sender<Observation>,
     /// The node was told to exit, so its end is no surprise.
     is_leaving: bool,
     /// The newest version that this server speaks.
@@ -121,7 +123,7 @@ enum End {
     Refused { version: u32 },
 }
 
-impl<F: FnMut(Observation) + Send> Link<F> {
+impl Link {
     async fn stay_connected(mut self) {
         let mut wait = RETRY_MIN;
         let mut refused_by = None;
@@ -176,9 +178,9 @@ impl<F: FnMut(Observation) + Send> Link<F> {
             Observation::Connected(host, _) => Some(host.instance_id.clone()),
             _ => None,
         });
-        first.into_iter().for_each(&mut self.on_observation);
+        pass_on(&self.observations, first).await;
         let end = self.converse(reader, writer).await;
-        instance_id.map(Observation::Disconnected).into_iter().for_each(&mut self.on_observation);
+        pass_on(&self.observations, instance_id.map(Observation::Disconnected)).await;
         end
     }
 
@@ -188,7 +190,7 @@ impl<F: FnMut(Observation) + Send> Link<F> {
         mut reader: BufReader<OwnedReadHalf>,
         mut writer: OwnedWriteHalf,
     ) -> io::Result<End> {
-        let Link { orders, overflow, on_observation, is_leaving, .. } = self;
+        let Link { orders, overflow, observations: to, is_leaving, .. } = self;
         let write = async {
             let mut waiting = Vec::new(); // for the end of this connection
             while let Some(order) = orders.recv().await {
@@ -210,9 +212,7 @@ impl<F: FnMut(Observation) + Send> Link<F> {
         let read = async {
             while let Some(response) = protocol::read(&mut reader).await? {
                 match response {
-                    Response::Observed(observations) => {
-                        observations.into_iter().for_each(&mut *on_observation)
-                    }
+                    Response::Observed(observations) => pass_on(to, observations).await,
                     Response::Refused { version } => return Ok(End::Refused { version }),
                 }
             }
@@ -226,9 +226,17 @@ impl<F: FnMut(Observation) + Send> Link<F> {
     }
 }
 
+/// Waits while there is no room. When nobody receives any more, nobody misses them.
+async fn pass_on(to: &mpsc::Sender<Observation>, observations: impl IntoIterator<Item = Observation>) {
+    for observation in observations {
+        drop(to.send(observation).await);
+    }
+}
+
 /// Starts `exe args…` (a node that uses `dir`) so that it outlives this process, and waits until it accepts connections.
-/// Its output goes to `dir/node.log`; what it said until then is returned. Does nothing, and returns `None`, when a node
-/// already runs there. Blocks, for some milliseconds as a rule.
+/// Its output goes to `dir/node.log`; what it said until then is returned. It and its jobs get `open_files`, whatever this
+/// process has taken for itself. Does nothing, and returns `None`, when a node already runs there. Blocks, for some
+/// milliseconds as a rule.
 ///
 /// # Errors
 /// The process cannot be started, or ended, or accepts nothing within 20 seconds; then the text is the last lines of its
@@ -237,6 +245,7 @@ pub fn spawn_detached(
     exe: &Path,
     args: &[impl AsRef<std::ffi::OsStr>],
     dir: &Path,
+    open_files: Rlimit,
 ) -> io::Result<Option<String>> {
     if directory::connect(dir).is_ok() {
         return Ok(None);
@@ -247,7 +256,7 @@ pub fn spawn_detached(
     let offset = log.metadata()?.len();
     let mut command = Command::new(exe);
     command.args(args).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    own_session(&mut command);
+    own_session(&mut command, open_files);
     let mut node = command.spawn()?;
     let deadline = Instant::now() + BEGIN;
     loop {
@@ -275,9 +284,13 @@ pub fn spawn_detached(
 
 /// Takes the process out of reach of the terminal's signals.
 #[allow(unsafe_code, reason = "std offers no safe way to act between fork and exec")]
-fn own_session(command: &mut Command) {
-    // SAFETY: setsid is async-signal-safe and touches no memory.
-    unsafe { command.pre_exec(|| rustix::process::setsid().map(drop).map_err(Into::into)) };
+fn own_session(command: &mut Command, open_files: Rlimit) {
+    let prepare = move || {
+        setsid()?;
+        Ok(setrlimit(Resource::Nofile, open_files.clone())?)
+    };
+    // SAFETY: setsid and setrlimit are async-signal-safe and touch no memory.
+    unsafe { command.pre_exec(prepare) };
 }
 
 #[cfg(test)]

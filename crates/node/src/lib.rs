@@ -35,7 +35,8 @@ mod user;
 pub use client::{Client, spawn_detached};
 pub use directory::Error;
 pub use host::Claim;
-pub use supervisor::{Config, run};
+pub use rustix::process::Rlimit;
+pub use supervisor::{Config, raise_open_files, run};
 
 use fornada_core::time::Timestamp;
 

@@ -135,7 +135,7 @@ pub async fn run(config: Config, logs: Arc<dyn LogWriter>) -> Result<(), Error> 
     let mut tasks = JoinSet::new();
     let router = host.metadata.clone().router();
     tasks.spawn(async move { _ = axum::serve(metadata_listener, router).await });
-    let (events, attempt_events) = mpsc::unbounded_channel();
+    let (events, attempt_events) = mpsc::unbounded_channel(); // at most two of each attempt that runs
     let supervisor = Supervisor {
         facts: HostFacts {
             instance_id: instance_id.into(),
@@ -159,8 +159,9 @@ pub async fn run(config: Config, logs: Arc<dyn LogWriter>) -> Result<(), Error> 
     Ok(())
 }
 
-/// Each attempt needs some descriptors: takes as many as allowed, and returns what jobs are to have.
-fn raise_open_files() -> Rlimit {
+/// Takes as many open files as this process may have, and returns what it had: what those that it starts are to have. A node
+/// needs some for each attempt, a server one for each connection.
+pub fn raise_open_files() -> Rlimit {
     let given = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: given.maximum, maximum: given.maximum });
     given
@@ -192,13 +193,15 @@ struct Held {
 
 struct Server {
     connection: u64,
+    /// Not bounded by itself: it holds at most a start and an end of each attempt that the server has not forgotten, and a
+    /// server that does not read places no more of them.
     outbox: mpsc::UnboundedSender<Observation>,
 }
 
 struct Supervisor {
     facts: HostFacts,
     host: Arc<Host>,
-    /// Everything that was started here and not yet forgotten.
+    /// Everything that was started here and not yet forgotten: without a server no more than ran when it went.
     held: HashMap<AttemptId, Held>,
     /// How many of `held` have not ended.
     running: usize,

@@ -343,7 +343,9 @@ async fn every_version_that_is_still_spoken_is_answered() {
 fn a_node_that_cannot_begin_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let args = ["-c", "echo the disk is upside down >&2; exit 4"];
-    let error = fornada_node::spawn_detached("/bin/sh".as_ref(), &args, dir.path()).unwrap_err();
+    let error =
+        fornada_node::spawn_detached("/bin/sh".as_ref(), &args, dir.path(), fornada_node::raise_open_files())
+            .unwrap_err();
     assert_eq!(error.to_string(), "the node ended (exit status: 4):\nthe disk is upside down");
 }
 

@@ -20,6 +20,9 @@ impl Backend for NodeBackend {
     }
 }
 
+/// Observations that wait for the engine. When there are more, the node is not read from, and keeps them.
+const WAITING_MAX: usize = 1024;
+
 /// This machine as a provisioner: one machine, which is there as soon as its node is, and no other.
 pub(super) struct ThisMachine(mpsc::UnboundedSender<Observation>);
 
@@ -35,22 +38,31 @@ impl Provisioner for ThisMachine {
     }
 }
 
-/// What the node saw, on its way to the engine. At most a few for each attempt that runs, so it needs no bound of its own.
-pub(super) struct Observations(mpsc::UnboundedReceiver<Observation>);
+/// What the node saw, and what became of launches, on its way to the engine.
+pub(super) struct Observations {
+    node: mpsc::Receiver<Observation>,
+    /// Whoever answers holds up commits, so it may not wait. There is one answer for each instance that the engine waits for.
+    provisioner: mpsc::UnboundedReceiver<Observation>,
+}
 
 /// Connects to the node of `dir`; jobs reach this server at `endpoint`.
 pub(super) fn connect(dir: &Path, endpoint: &str) -> (Arc<Client>, ThisMachine, Observations) {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    let provisioner = ThisMachine(sender.clone());
-    let client = Client::connect(dir, endpoint, move |observation| drop(sender.send(observation)));
-    (Arc::new(client), provisioner, Observations(receiver))
+    let (sender, node) = mpsc::channel(WAITING_MAX);
+    let (answers, provisioner) = mpsc::unbounded_channel();
+    let client = Client::connect(dir, endpoint, sender);
+    (Arc::new(client), ThisMachine(answers), Observations { node, provisioner })
 }
 
 impl Observations {
     /// Passes them on for as long as both sides live.
     pub(super) fn deliver_to(mut self, engine: Handle) {
         tokio::spawn(async move {
-            while let Some(observation) = self.0.recv().await {
+            loop {
+                let observation = tokio::select! {
+                    Some(observation) = self.node.recv() => observation,
+                    Some(observation) = self.provisioner.recv() => observation,
+                    else => return,
+                };
                 engine.observe(observation).await;
             }
         });

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use fornada_node::spawn_detached;
+use fornada_node::{Rlimit, spawn_detached};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -24,9 +24,9 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Starts a node unless one runs, and watches it.
-    pub(super) fn start(data_dir: &Path, machine: &MachineArgs) -> Result<Keeper> {
-        let command = NodeCommand::new(data_dir, machine)?;
+    /// Starts a node unless one runs, and watches it. It gets `open_files`.
+    pub(super) fn start(data_dir: &Path, machine: &MachineArgs, open_files: Rlimit) -> Result<Keeper> {
+        let command = NodeCommand::new(data_dir, machine, open_files)?;
         command.start().context("cannot start the node")?;
         let released = Arc::new(AtomicBool::new(false));
         let watched = Arc::clone(&released);
@@ -59,10 +59,12 @@ struct NodeCommand {
     exe: PathBuf,
     args: Vec<OsString>,
     dir: PathBuf,
+    /// What the node is to have, not what this server has taken for itself.
+    open_files: Rlimit,
 }
 
 impl NodeCommand {
-    fn new(data_dir: &Path, machine: &MachineArgs) -> Result<NodeCommand> {
+    fn new(data_dir: &Path, machine: &MachineArgs, open_files: Rlimit) -> Result<NodeCommand> {
         let mut args: Vec<OsString> = vec!["--data-dir".into(), data_dir.into(), "node".into()];
         let capacity = machine.capacity.to_string();
         if !capacity.is_empty() {
@@ -75,12 +77,12 @@ impl NodeCommand {
         if let Some(secrets) = &machine.secrets {
             args.extend(["--secrets".into(), std::path::absolute(secrets)?.into()]);
         }
-        Ok(NodeCommand { exe: std::env::current_exe()?, args, dir: data_dir::node(data_dir) })
+        Ok(NodeCommand { exe: std::env::current_exe()?, args, dir: data_dir::node(data_dir), open_files })
     }
 
     /// Passes on what the node says of the machine: capacity, and what is not enforced there.
     fn start(&self) -> std::io::Result<()> {
-        match spawn_detached(&self.exe, &self.args, &self.dir)? {
+        match spawn_detached(&self.exe, &self.args, &self.dir, self.open_files.clone())? {
             Some(said) => said.lines().for_each(|line| eprintln!("{line}")),
             None => eprintln!(
                 "taking up the node that runs here, with the capacity and switches it was started with"

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use fornada_node::secrets::Secrets;
-use fornada_node::{Claim, Config};
+use fornada_node::{Claim, Config, Rlimit, raise_open_files};
 use fornada_store::log::LogDirectory;
 use tracing_subscriber::EnvFilter;
 
@@ -22,26 +22,35 @@ use crate::cli::args::{MachineArgs, NodeArgs, ServerArgs, UpArgs};
 use keeper::Keeper;
 use server::Server;
 
+/// Threads of the server for work that blocks: reads of the disk, of which the API has a bound of its own, and Live Tail
+/// sessions, each of which looks at its logs once a second.
+const SERVER_BLOCKING_THREADS_MAX: usize = 64;
+
+/// Threads of the node that remove what attempts leave behind; more would not be any faster.
+const NODE_BLOCKING_THREADS_MAX: usize = 8;
+
 /// Server and node in the foreground.
 pub(crate) fn up(args: UpArgs) -> Result<ExitCode> {
     let UpArgs { server, machine } = args;
-    serve(server, |data_dir| Ok(Some(Keeper::start(data_dir, &machine)?)))
+    serve(server, |data_dir, open_files| Ok(Some(Keeper::start(data_dir, &machine, open_files)?)))
 }
 
 /// The server without a node of its own; it uses one that somebody started for the same data directory.
 pub(crate) fn server(args: ServerArgs) -> Result<ExitCode> {
-    serve(args, |_| Ok(None))
+    serve(args, |_, _| Ok(None))
 }
 
 fn serve(
     args: ServerArgs,
-    keep_node: impl FnOnce(&std::path::Path) -> Result<Option<Keeper>>,
+    keep_node: impl FnOnce(&std::path::Path, Rlimit) -> Result<Option<Keeper>>,
 ) -> Result<ExitCode> {
     log_to_stderr();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let open_files = raise_open_files();
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    let runtime = runtime.max_blocking_threads(SERVER_BLOCKING_THREADS_MAX).enable_all().build()?;
     runtime.block_on(async {
         let server = Server::start(args).await?;
-        let keeper = keep_node(server.data_dir())?;
+        let keeper = keep_node(server.data_dir(), open_files)?;
         server.run(keeper).await
     })
 }
@@ -67,7 +76,8 @@ pub(crate) fn node(args: NodeArgs) -> Result<ExitCode> {
         log_bytes_max: job_log_max.saturating_mul(1 << 20),
         ..Config::new(data_dir::node(&data_dir))
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.max_blocking_threads(NODE_BLOCKING_THREADS_MAX).enable_all().build()?;
     runtime.block_on(fornada_node::run(config, Arc::new(logs)))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -17,6 +17,7 @@ use fornada_engine::{Engine, Ports};
 use fornada_node::Client;
 use fornada_store::log::LogDirectory;
 use fornada_store::sqlite::{SqliteIndex, SqliteStore};
+use rustix::process::{Resource, getrlimit};
 use tokio::net::TcpListener;
 
 use super::backend::{self, NodeBackend};
@@ -26,6 +27,9 @@ use super::keeper::Keeper;
 use super::shutdown;
 use crate::cli::args::{AuthMode, ServerArgs};
 use crate::cli::data_dir::ServerFile;
+
+/// Open files that connections must leave: the store's, and those of logs that are being read.
+const OWN_FILES: usize = 256;
 
 /// A server that is ready to answer.
 pub(super) struct Server {
@@ -117,7 +121,7 @@ impl Server {
                 running = shutdown::announce(*signal, &handle).await;
             }
         };
-        server::serve(listener, front::router(app), server::Limits::default(), until_end).await;
+        server::serve(listener, front::router(app), connection_limits(), until_end).await;
         drop(announced);
         match end {
             Some(End::Signal(signal)) => {
@@ -130,6 +134,14 @@ impl Server {
             Some(End::Fatal(None)) | None => bail!("the engine has stopped"),
         }
     }
+}
+
+/// As many connections as there may be, where this process may have as many open files and some for its own use.
+fn connection_limits() -> server::Limits {
+    let limits = server::Limits::default();
+    let open_files = getrlimit(Resource::Nofile).current.and_then(|files| usize::try_from(files).ok());
+    let room = open_files.map_or(usize::MAX, |files| files.saturating_sub(OWN_FILES).max(files / 2));
+    server::Limits { connections: limits.connections.min(room), ..limits }
 }
 
 enum End {

@@ -14,7 +14,7 @@ use fornada_core::text::Document;
 use fornada_engine::port::log::{Error, LogWriter, StreamName, StreamWriter};
 use fornada_node::{Claim, Client, Config};
 use tempfile::TempDir;
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -47,7 +47,7 @@ pub struct Node {
     pub client: Arc<Client>,
     pub host: Host,
     dir: TempDir,
-    observations: UnboundedReceiver<Observation>,
+    observations: Receiver<Observation>,
     /// What was received and not asked for yet.
     backlog: Vec<Observation>,
     lines: Arc<Mutex<Vec<String>>>,
@@ -221,10 +221,9 @@ impl Drop for Node {
     }
 }
 
-pub fn connect(dir: &Path) -> (Client, UnboundedReceiver<Observation>) {
-    let (seen, observations) = mpsc::unbounded_channel();
-    let client = Client::connect(dir, "http://127.0.0.1:8600", move |observation| _ = seen.send(observation));
-    (client, observations)
+pub fn connect(dir: &Path) -> (Client, Receiver<Observation>) {
+    let (seen, observations) = mpsc::channel(1024);
+    (Client::connect(dir, "http://127.0.0.1:8600", seen), observations)
 }
 
 /// An attempt that does nothing, each time another.
@@ -308,7 +307,8 @@ pub fn spawn_node_process(dir: &Path) {
     let exe = std::env::current_exe().unwrap();
     let variable = format!("{DIR}={}", dir.display());
     let args = [&*variable, exe.to_str().unwrap(), "node_process", "--exact", "--ignored"];
-    fornada_node::spawn_detached(Path::new("/usr/bin/env"), &args, dir).unwrap();
+    fornada_node::spawn_detached(Path::new("/usr/bin/env"), &args, dir, fornada_node::raise_open_files())
+        .unwrap();
 }
 
 pub fn node_process() {

@@ -17,6 +17,11 @@ use super::stream::StreamPath;
 /// What a stream keeps in memory between batches: there may be thousands of open streams.
 const BUFFER_KEPT: usize = 16 * 1024;
 
+/// Space that logs leave on their disk, for the store is on it too: a twentieth of the disk, but not more than this.
+const ROOM_MAX: u64 = 1 << 30;
+/// After how many bytes of output a writer looks whether there is more than that.
+const LOOK_EVERY: u64 = 1 << 20;
+
 /// How long the node waits for the server, which only looks whether a stream has expired, or appends one batch to it.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two tries.
@@ -34,6 +39,8 @@ pub(super) struct Writer {
     patience: Duration,
     tail: Option<Tail>,
     buffer: Vec<u8>,
+    /// Bytes since the disk was looked at; it is with the first.
+    unlooked: u64,
 }
 
 /// The end of the stream.
@@ -51,7 +58,7 @@ struct Tail {
 
 impl Writer {
     pub(super) fn new(path: StreamPath, name: StreamName, segment_max: u64, patience: Duration) -> Writer {
-        Writer { path, name, segment_max, patience, tail: None, buffer: Vec::new() }
+        Writer { path, name, segment_max, patience, tail: None, buffer: Vec::new(), unlooked: LOOK_EVERY }
     }
 
     /// Creates the stream without an event, unless it is there.
@@ -130,6 +137,11 @@ impl Writer {
     }
 
     fn flush(&mut self, tail: &mut Tail) -> io::Result<()> {
+        self.unlooked += self.buffer.len() as u64;
+        if self.unlooked >= LOOK_EVERY {
+            leave_room(&tail.file)?;
+            self.unlooked = 0;
+        }
         tail.file.write_all(&self.buffer)?;
         self.buffer.clear();
         self.buffer.shrink_to(BUFFER_KEPT);
@@ -168,6 +180,21 @@ impl StreamWriter for Writer {
         self.tail = Some(tail);
         Ok(())
     }
+}
+
+/// Fails when nothing but the room of the store is left on the disk of `file`.
+fn leave_room(file: &File) -> io::Result<()> {
+    let disk = rustix::fs::fstatvfs(file)?;
+    if disk.f_bavail * disk.f_frsize < room(disk.f_blocks * disk.f_frsize) {
+        let message = "the disk is nearly full, and the rest of it is left to the store";
+        return Err(io::Error::new(io::ErrorKind::StorageFull, message));
+    }
+    Ok(())
+}
+
+/// What logs leave of a disk of so many bytes.
+fn room(disk_bytes: u64) -> u64 {
+    (disk_bytes / 20).min(ROOM_MAX)
 }
 
 /// A message as those of its records: one, unless it is too long for one. An empty line is a message too.
