@@ -15,6 +15,7 @@ use crate::job::nodes::Gang;
 use crate::job::{Execution, Job};
 use crate::service_job::ServiceJob;
 use crate::state::State;
+use crate::time::Timestamp;
 use crate::turn::Turn;
 
 /// Ended jobs in memory, in the order in which they came.
@@ -81,11 +82,20 @@ impl State {
         while self.history.records > self.settings.ended_records {
             let Some((id, records)) = self.history.jobs.pop_front() else { return };
             self.history.records -= records;
-            self.jobs.remove(&id);
-            self.arrays.remove(&id);
-            self.gangs.remove(&id);
-            self.service_jobs.records.remove(&id);
+            self.remove_ended(id);
         }
+    }
+
+    fn remove_ended(&mut self, id: Uuid) {
+        self.jobs.remove(&id);
+        self.arrays.remove(&id);
+        self.gangs.remove(&id);
+        self.service_jobs.records.remove(&id);
+    }
+
+    fn ended_at(&self, job: Uuid) -> Option<Timestamp> {
+        let job_ended = self.jobs.get(&job).and_then(|job| job.execution.stopped_at);
+        job_ended.or_else(|| self.service_jobs.records.get(&job)?.stopped_at)
     }
 
     /// Checks that what is remembered is what has ended.
@@ -108,6 +118,19 @@ impl State {
 }
 
 impl Turn<'_> {
+    /// Lets go of the jobs that ended before a time: they are about to be deleted from the store.
+    pub fn forget_ended(&mut self, before: Timestamp) {
+        let History { jobs, .. } = std::mem::take(&mut self.state.history);
+        for (id, records) in jobs {
+            if self.state.ended_at(id).is_some_and(|at| at < before) {
+                self.state.remove_ended(id);
+            } else {
+                self.state.history.jobs.push_back((id, records));
+                self.state.history.records += records;
+            }
+        }
+    }
+
     /// Brings back an ended job that is no longer in memory, until others push it out again.
     pub fn recall(&mut self, past: PastJob) {
         let id = match &past {

@@ -20,17 +20,21 @@ pub(super) fn run(app: Arc<App>, retention: Duration) {
         loop {
             next.tick().await;
             let app = Arc::clone(&app);
-            if let Err(error) = tokio::task::spawn_blocking(move || expire(&app, retention)).await {
+            let now = app.clock.now();
+            let expired =
+                Timestamp(now.0.saturating_sub(u64::try_from(retention.as_millis()).unwrap_or(u64::MAX)));
+            if app.engine.decide(move |turn| turn.forget_ended(expired)).await.is_err() {
+                continue; // it is busy, or the end has come
+            }
+            if let Err(error) = tokio::task::spawn_blocking(move || expire(&app, now, expired)).await {
                 tracing::error!(%error, "deleting what has expired failed");
             }
         }
     });
 }
 
-fn expire(app: &App, retention: Duration) {
-    let now = app.clock.now();
-    let retention = u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
-    match app.jobs.expire(Timestamp(now.0.saturating_sub(retention))) {
+fn expire(app: &App, now: Timestamp, expired: Timestamp) {
+    match app.jobs.expire(expired) {
         Ok(0) => {}
         Ok(jobs) => tracing::info!(jobs, "deleted jobs that ended long ago"),
         Err(error) => warn(&error),
