@@ -56,6 +56,10 @@ clients-quick: ## the quickest of them
 bench: release $(VENV)/ready ## measure a release build, write docs/benchmarks.md (ONLY=latency: one part, print only)
 	"$(VENV)/bin/python" bench/bench.py "$(CARGO_TARGET_DIR)/release/fornada" $(ONLY)
 
+sim: ## simulate faults from SEEDS=10000 seeds on, starting at FROM=1
+	FORNADA_SEEDS=$(or $(SEEDS),10000) FORNADA_FROM=$(or $(FROM),1) \
+		cargo test --profile sim -p fornada-sim --test faults many -- --ignored --nocapture
+
 deny: ## licences, advisories, duplicates and sources of all dependencies (needs cargo-deny)
 	cargo deny check
 
@@ -76,4 +80,4 @@ $(JAVASCRIPT)/ready: tests/javascript/package-lock.json
 	npm ci --prefix "$(JAVASCRIPT)" --ignore-scripts --no-audit --no-fund --silent
 	touch "$@"
 
-.PHONY: help run up build release lint test dev clients clients-quick bench deny clean
+.PHONY: help run up build release lint test dev clients clients-quick bench sim deny clean

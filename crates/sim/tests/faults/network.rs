@@ -77,8 +77,10 @@ impl World<'_> {
         if matches!(observation, Observation::Started(..) | Observation::Exited(_)) {
             let is_late = self.strikes(Fault::ReportLate);
             if is_late || self.strikes(Fault::ReportRepeated) {
+                // Not before what was said when the link was made: that is a barrier.
+                let after = self.links.get(name).map_or(self.now, |link| link.up.max(self.now));
                 let delay = self.dice.millis(1, 600_000);
-                self.later(delay, Event::Late(observation.clone()));
+                self.at(after + delay, Event::Late(observation.clone()));
             }
             if is_late && self.links.get(name).is_some_and(|link| link.cut.is_none()) {
                 return;
@@ -109,9 +111,12 @@ impl World<'_> {
         link.is_open = true;
         self.trace.note(self.now, format_args!("{name}: {}", brief(&observation)));
         self.trace.count("observations", 1);
-        if let Observation::Connected(_, reports) = &observation {
-            reports.iter().for_each(|report| drop(self.routes.insert(report.attempt, name.clone())));
-        }
+        let known: Vec<AttemptId> = match &observation {
+            Observation::Connected(_, reports) => reports.iter().map(|report| report.attempt).collect(),
+            Observation::Exited(report) => vec![report.attempt],
+            _ => Vec::new(),
+        };
+        known.into_iter().for_each(|attempt| drop(self.routes.insert(attempt, name.clone())));
         self.observe(observation);
     }
 
