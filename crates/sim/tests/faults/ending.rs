@@ -111,7 +111,9 @@ impl World<'_> {
             };
             if let Some(id) = unfinished {
                 let why = state.explain(id, state.latest()).map(|it| it.summary);
-                panic!("LIVENESS: {id} has not ended: {why:?}, {record:?}");
+                let environments: Vec<_> = state.compute_environments().values().collect();
+                let queues: Vec<_> = state.job_queues().values().collect();
+                panic!("LIVENESS: {id} has not ended: {why:?}, {record:?}, {queues:?}, {environments:?}");
             }
         }
         assert_eq!(state.running_attempts(), 0, "REST: attempts are booked");
