@@ -24,6 +24,7 @@ pub enum Happening {
 
 struct Held {
     launch: Option<Launch>,
+    is_stopping: bool,
     report: AttemptReport,
 }
 
@@ -94,7 +95,7 @@ impl Machine {
             return Response { said: Some(Observation::Refused(attempt)), ..Response::default() };
         }
         let report = AttemptReport { attempt, started_at: None, ended: None };
-        self.held.insert(attempt, Held { launch: Some(launch.clone()), report });
+        self.held.insert(attempt, Held { launch: Some(launch.clone()), is_stopping: false, report });
         let used = self.used();
         assert!(
             self.host.capacity.covers(&used),
@@ -116,8 +117,9 @@ impl Machine {
     }
 
     fn stop(&mut self, attempt: AttemptId, now: u64, dice: &mut Dice) -> Response {
-        match self.held.get(&attempt) {
+        match self.held.get_mut(&attempt) {
             Some(held) if held.is_live() => {
+                held.is_stopping = true;
                 let code = dice.pick(&[0, 137, 143]); // it may end well though it was told to stop
                 let happenings = vec![(dice.millis(1, 30_000), Happening::Ends(attempt, Some(code)))];
                 Response { happenings, ..Response::default() }
@@ -127,7 +129,7 @@ impl Machine {
                 // Never started here. The end is kept as well, so that a start which arrives late does nothing.
                 let ended = Some((Timestamp(now), Outcome::without_process(None)));
                 let report = AttemptReport { attempt, started_at: None, ended };
-                self.held.insert(attempt, Held { launch: None, report: report.clone() });
+                self.held.insert(attempt, Held { launch: None, is_stopping: true, report: report.clone() });
                 Response { said: Some(Observation::Exited(report)), ..Response::default() }
             }
         }
@@ -174,6 +176,12 @@ impl Machine {
 
     pub fn live(&self) -> impl Iterator<Item = AttemptId> {
         self.held.values().filter(|held| held.is_live()).map(|held| held.report.attempt)
+    }
+
+    /// What lives and was not told to stop.
+    pub fn unstopped(&self) -> impl Iterator<Item = AttemptId> {
+        let unstopped = self.held.values().filter(|held| held.is_live() && !held.is_stopping);
+        unstopped.map(|held| held.report.attempt)
     }
 
     /// All that it has not been told to forget.

@@ -1,6 +1,6 @@
 //! The world of one seed: a server, machines, a cloud and clients in virtual time, one thing after another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fornada_core::attempt::{Action, Host, Observation};
 use fornada_core::history::PastJob;
@@ -72,6 +72,8 @@ pub struct World<'t> {
     pub routes: BTreeMap<AttemptId, Text>,
     /// What really lives, and where.
     pub live: BTreeMap<JobId, (AttemptId, Text)>,
+    /// What has ever lived.
+    pub born: BTreeSet<AttemptId>,
     pub client: Client,
     /// Calls without an answer.
     calls: BTreeMap<u64, Call>,
@@ -112,6 +114,7 @@ impl<'t> World<'t> {
             sequence: 0,
             routes: BTreeMap::new(),
             live: BTreeMap::new(),
+            born: BTreeSet::new(),
             client: Client::default(),
             calls: BTreeMap::new(),
             clock_offset: 0,
@@ -426,6 +429,9 @@ impl<'t> World<'t> {
         let Some(server) = self.server.as_ref().filter(|server| !server.may_settle()) else { return };
         if self.turns.is_multiple_of(4) {
             checks::same(server.state(), &self.ledger);
+        }
+        if server.waiting.is_empty() {
+            self.check_stops();
         }
     }
 
