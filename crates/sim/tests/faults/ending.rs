@@ -30,6 +30,7 @@ impl World<'_> {
             self.boot();
             self.door.open(|outside| outside.power = None);
         }
+        self.forget_calls();
         self.repair_machines();
         // An environment that is being changed takes no other change, and that may take as long as its jobs.
         for round in 0..40 {

@@ -166,6 +166,11 @@ impl<'t> World<'t> {
         strikes
     }
 
+    /// No call is made again that was made before.
+    pub fn forget_calls(&mut self) {
+        self.events.retain(|_, event| !matches!(event, Event::Again(_)));
+    }
+
     pub fn later(&mut self, millis: u64, event: Event) {
         self.at(self.now + millis, event);
     }
