@@ -67,8 +67,7 @@ impl World<'_> {
     fn repair_machines(&mut self) {
         let names: Vec<Text> = self.machines.keys().cloned().collect();
         for name in names {
-            let Some(machine) = self.machines.get_mut(&name) else { continue };
-            machine.hangs_until = self.now;
+            let Some(machine) = self.machines.get(&name) else { continue };
             if machine.is_closing && machine.is_up {
                 self.machine_is_gone(&name);
             }

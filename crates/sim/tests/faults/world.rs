@@ -259,9 +259,9 @@ impl<'t> World<'t> {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::ToServer(name, link, observation) => self.to_server(&name, link, observation),
-            Event::ToMachine(name, link, action) => self.to_machine(&name, link, action),
-            Event::ToCloud(link, provision) => self.to_cloud(link, provision),
+            Event::ToServer(name, link, observation) => self.reach_server(&name, link, observation),
+            Event::ToMachine(name, link, action) => self.reach_machine(&name, link, action),
+            Event::ToCloud(link, provision) => self.reach_cloud(link, provision),
             Event::Broken(name, link) => self.broken(&name, link),
             Event::Connect(name) => self.connect(&name),
             Event::Late(observation) => {
