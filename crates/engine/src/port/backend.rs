@@ -18,8 +18,9 @@ use fornada_core::attempt::Action;
 ///   holds what they said.
 /// - **`Started` and `Exited` may be repeated, and may be late**, in any order and even after a later `Connected`: an attempt that
 ///   is over is not looked at again.
-/// - **`Disconnected` and `Refused` keep their place** in what is said of the machine, and are said once. A machine that has refused
-///   an attempt never runs it, whatever arrives later.
+/// - **`Disconnected` and `Refused` keep their place** in what is said of the machine. Where there are several machines, `Refused` is
+///   said once for each task: it uses up no attempt, so that by the second time the same attempt may be placed elsewhere. What was
+///   refused is never run there, whatever arrives later.
 /// - **Actions for one machine arrive in order.** One that is repeated arrives beside the first, not after a later one; and
 ///   nothing that was asked for on an earlier connection arrives after `Connected` was said on the next.
 /// - **A stop is final.** An attempt that is stopped before it was started here has ended: it is reported as `Exited` without

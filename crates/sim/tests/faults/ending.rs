@@ -30,6 +30,7 @@ impl World<'_> {
             self.boot();
             self.door.open(|outside| outside.power = None);
         }
+        self.forget_calls();
         self.repair_machines();
         // An environment that is being changed takes no other change, and that may take as long as its jobs.
         for round in 0..40 {
@@ -66,8 +67,7 @@ impl World<'_> {
     fn repair_machines(&mut self) {
         let names: Vec<Text> = self.machines.keys().cloned().collect();
         for name in names {
-            let Some(machine) = self.machines.get_mut(&name) else { continue };
-            machine.hangs_until = self.now;
+            let Some(machine) = self.machines.get(&name) else { continue };
             if machine.is_closing && machine.is_up {
                 self.machine_is_gone(&name);
             }

@@ -3,10 +3,10 @@
 //! It follows the node (`crates/node/src/supervisor.rs`): an attempt stays known until it is forgotten, what is told twice is
 //! done once, and what is meant for an earlier incarnation is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fornada_core::attempt::{Action, AttemptReport, Host, Launch, Observation, Outcome, Usage};
-use fornada_core::id::AttemptId;
+use fornada_core::id::{AttemptId, TaskId};
 use fornada_core::quantity::Resources;
 use fornada_core::service_job::LOG_GROUP;
 use fornada_core::time::Timestamp;
@@ -46,6 +46,7 @@ pub struct Machine {
     /// How much longer everything takes here than elsewhere.
     slowness: u64,
     held: BTreeMap<AttemptId, Held>,
+    refused: BTreeSet<TaskId>,
 }
 
 /// What comes of an action.
@@ -69,6 +70,7 @@ impl Machine {
             is_managed,
             slowness,
             held: BTreeMap::new(),
+            refused: BTreeSet::new(),
         }
     }
 
@@ -92,7 +94,9 @@ impl Machine {
         }
         assert_eq!(launch.instance_id, self.host.instance_id, "{attempt} is brought to the wrong machine");
         if self.is_closing || launch.incarnation != self.host.incarnation {
-            return Response { said: Some(Observation::Refused(attempt)), ..Response::default() };
+            // Said once: by then the attempt may be placed elsewhere.
+            let said = self.refused.insert(launch.task_id).then_some(Observation::Refused(attempt));
+            return Response { said, ..Response::default() };
         }
         let report = AttemptReport { attempt, started_at: None, ended: None };
         self.held.insert(attempt, Held { launch: Some(launch.clone()), is_stopping: false, report });

@@ -101,7 +101,7 @@ impl World<'_> {
         if self.strikes(Fault::SlowMessage) { self.dice.millis(100, 20_000) } else { self.dice.below(3) }
     }
 
-    pub fn to_server(&mut self, name: &Text, number: u64, observation: Observation) {
+    pub fn reach_server(&mut self, name: &Text, number: u64, observation: Observation) {
         if self.server.is_none() {
             return;
         }
@@ -157,7 +157,7 @@ impl World<'_> {
         self.ledger.placement(attempt.job).map(|placement| placement.instance_id.clone())
     }
 
-    pub fn to_machine(&mut self, name: &Text, number: u64, action: Action) {
+    pub fn reach_machine(&mut self, name: &Text, number: u64, action: Action) {
         if !self.links.get(name).is_some_and(|link| link.carries(number, self.now)) {
             return;
         }
@@ -248,7 +248,7 @@ impl World<'_> {
         self.at(at, Event::ToCloud(number, provision));
     }
 
-    pub fn to_cloud(&mut self, number: u64, provision: Provision) {
+    pub fn reach_cloud(&mut self, number: u64, provision: Provision) {
         if self.links.get(CLOUD).is_some_and(|link| link.carries(number, self.now)) {
             self.trace.note(self.now, format_args!("at the cloud: {provision:?}"));
             self.cloud_advances();

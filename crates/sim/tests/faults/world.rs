@@ -168,6 +168,11 @@ impl<'t> World<'t> {
         strikes
     }
 
+    /// No call is made again that was made before.
+    pub fn forget_calls(&mut self) {
+        self.events.retain(|_, event| !matches!(event, Event::Again(_)));
+    }
+
     pub fn later(&mut self, millis: u64, event: Event) {
         self.at(self.now + millis, event);
     }
@@ -256,9 +261,9 @@ impl<'t> World<'t> {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::ToServer(name, link, observation) => self.to_server(&name, link, observation),
-            Event::ToMachine(name, link, action) => self.to_machine(&name, link, action),
-            Event::ToCloud(link, provision) => self.to_cloud(link, provision),
+            Event::ToServer(name, link, observation) => self.reach_server(&name, link, observation),
+            Event::ToMachine(name, link, action) => self.reach_machine(&name, link, action),
+            Event::ToCloud(link, provision) => self.reach_cloud(link, provision),
             Event::Broken(name, link) => self.broken(&name, link),
             Event::Connect(name) => self.connect(&name),
             Event::Late(observation) => {
