@@ -80,7 +80,7 @@ impl World<'_> {
                 // Not before what was said when the link was made: that is a barrier.
                 let after = self.links.get(name).map_or(self.now, |link| link.up.max(self.now));
                 let delay = self.dice.millis(1, 600_000);
-                self.at(after + delay, Event::Late(observation.clone()));
+                self.at(after + delay, Event::Late(name.clone(), observation.clone()));
             }
             if is_late && self.links.get(name).is_some_and(|link| link.cut.is_none()) {
                 return;

@@ -42,7 +42,7 @@ pub enum Event {
     Broken(Text, u64),
     Connect(Text),
     /// A report that comes at any time.
-    Late(Observation),
+    Late(Text, Observation),
     /// In that incarnation of a machine.
     Happens(Text, TaskId, Happening),
     MachineRecovers(Text),
@@ -266,7 +266,10 @@ impl<'t> World<'t> {
             Event::ToCloud(link, provision) => self.reach_cloud(link, provision),
             Event::Broken(name, link) => self.broken(&name, link),
             Event::Connect(name) => self.connect(&name),
-            Event::Late(observation) => {
+            Event::Late(name, observation) => {
+                if let Observation::Exited(report) = &observation {
+                    self.routes.insert(report.attempt, name);
+                }
                 self.trace.note(self.now, format_args!("late: {}", brief(&observation)));
                 self.observe(observation);
             }
