@@ -1,8 +1,8 @@
 //! The open connections, and which of them gives way when all slots are taken: the one that has waited longest for its peer.
 //!
 //! On each connection it is either the peer's turn (to send a request, or the rest of one) or the server's (to answer a
-//! request that is there whole). A connection whose turn is the server's is never closed here, so no call that may have had an
-//! effect loses its answer.
+//! request that is there whole). A connection whose turn is the server's is never closed here. Its turn ends when the answer has
+//! been handed on: a peer that does not take it within [`PATIENCE`] may lose the rest when others want its place.
 
 use std::collections::HashMap;
 use std::pin::Pin;
@@ -109,7 +109,7 @@ impl Turn {
         self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, change).is_ok()
     }
 
-    /// The peer has sent or taken something, and may go on.
+    /// From now on it is the peer's turn.
     fn peer(&self) {
         self.set(self.now());
     }

@@ -187,7 +187,8 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 /// Whether a request is about logs, or searches the store's index of jobs.
 fn reads_disk(target: Option<&str>, path: &str) -> bool {
-    let searches = [batch_model::Operation::ListJobs, batch_model::Operation::ListServiceJobs];
+    use batch_model::Operation::{ListJobs, ListJobsByConsumableResource, ListServiceJobs};
+    let searches = [ListJobs, ListServiceJobs, ListJobsByConsumableResource];
     let is_search = || searches.iter().any(|operation| operation.uri() == path);
     target.is_some() || path.starts_with(extensions::PREFIX) || is_search()
 }

@@ -122,7 +122,8 @@ impl Turn<'_> {
     pub fn forget_ended(&mut self, before: Timestamp) {
         let History { jobs, .. } = std::mem::take(&mut self.state.history);
         for (id, records) in jobs {
-            if self.state.ended_at(id).is_some_and(|at| at < before) {
+            let changed = self.has_touched(id); // in this turn: its record is yet to be written
+            if !changed && self.state.ended_at(id).is_some_and(|at| at < before) {
                 self.state.remove_ended(id);
             } else {
                 self.state.history.jobs.push_back((id, records));

@@ -94,6 +94,13 @@ impl<'a> Turn<'a> {
         Decision { changes, actions: self.actions, provisions: self.provisions }
     }
 
+    /// Whether a record of this job changed in this turn.
+    pub(crate) fn has_touched(&self, job: Uuid) -> bool {
+        let of = |key| self.touched.contains(&key);
+        let mut members = self.touched.range(Key::Child(job, 0)..=Key::Child(job, u32::MAX));
+        of(Key::Job(job)) || of(Key::ServiceJob(job)) || members.next().is_some()
+    }
+
     /// Notes that a record changed.
     pub(crate) fn touch(&mut self, key: Key) {
         self.touched.insert(key);

@@ -144,28 +144,32 @@ impl Lines {
             "[fornada] The log of this container ends here: it has reached {} MiB (--job-log-max).",
             self.bytes_max >> 20
         );
-        let mut events = Vec::new();
+        let (mut events, mut left, mut ended) = (Vec::new(), self.bytes_left, false);
         'lines: for line in text.split(|byte| *byte == b'\n') {
             let mut line = line.strip_suffix(b"\r").unwrap_or(line);
             while !line.is_empty() {
                 let (piece, rest) = line.split_at(cut(line));
-                let Some(left) = self.bytes_left.checked_sub(piece.len() as u64 + EVENT_HEAD_BYTES) else {
+                let Some(less) = left.checked_sub(piece.len() as u64 + EVENT_HEAD_BYTES) else {
                     events.push((self.last, full.as_bytes()));
-                    (self.ended, self.partial) = (true, Vec::new());
+                    ended = true;
                     break 'lines;
                 };
-                self.bytes_left = left;
+                left = less;
                 events.push((self.last, piece));
                 line = rest;
             }
         }
-        if !events.is_empty() {
-            self.append(&events, now);
+        // What could not be written does not count, nor has the end been said.
+        if !events.is_empty() && self.append(&events, now) {
+            (self.bytes_left, self.ended) = (left, ended);
+            if ended {
+                self.partial = Vec::new();
+            }
         }
     }
 
-    /// Appends events, behind one that says so if there should have been others.
-    fn append(&mut self, events: &[(i64, &[u8])], now: i64) {
+    /// Appends events, behind one that says so if there should have been others. Says whether they could be written.
+    fn append(&mut self, events: &[(i64, &[u8])], now: i64) -> bool {
         let missing = self.failed.as_ref().map(|(_, why)| format!("{MISSING} ({why})"));
         let first = missing.as_ref().map(|text| (self.last, text.as_bytes()));
         let all: Vec<_> = first.into_iter().chain(events.iter().copied()).collect();
@@ -180,6 +184,7 @@ impl Lines {
                 self.failed = Some((now, cause));
             }
         }
+        self.failed.is_none()
     }
 }
 

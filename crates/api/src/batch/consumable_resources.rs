@@ -21,13 +21,16 @@ use super::names::is_name;
 use super::require::require;
 use super::selection::{MAX, check_filters, owned};
 use super::{paging, tags};
-use crate::app::Call;
+use crate::app::{App, Call};
 use crate::error::WireError;
 
 const KIND: &str = "consumable-resource";
 
 /// Jobs looked at for one page of ListJobsByConsumableResource; where filters leave out more, the page is the shorter.
 const EXAMINED_MAX: u32 = 10_000;
+
+/// Jobs that are read at once.
+const CHUNK: u32 = 500;
 
 const REPLENISHABLE: &str = "REPLENISHABLE";
 const NON_REPLENISHABLE: &str = "NON_REPLENISHABLE";
@@ -193,11 +196,11 @@ pub(super) async fn list_jobs(
         return Err(Refusal::NoSuchResource { arn }.into());
     }
     let resource = arn.clone();
-    let most = if filters.is_empty() { u32::try_from(size).unwrap_or(u32::MAX) } else { EXAMINED_MAX };
-    let jobs = call.blocking(move |app| {
-        app.jobs.list_consumers(&resource, before, most.saturating_add(1)).map_err(WireError::server)
-    });
-    let (page, next) = filtered_page(jobs.await?, &filters, size);
+    let find = move |app: &App| {
+        let some = |before| app.jobs.list_consumers(&resource, before, CHUNK).map_err(WireError::server);
+        filtered_page(some, before, &filters, size)
+    };
+    let (page, next) = call.blocking(find).await?;
     Ok(model::ListJobsByConsumableResourceResponse {
         jobs: page.iter().map(|job| summary(job, &arn)).collect(),
         next_token: next.map(|sequence| paging::token(sequence, &question)),
@@ -205,19 +208,30 @@ pub(super) async fn list_jobs(
 }
 
 /// The first `size` of the jobs that match, and the place to go on from; fewer where many had to be looked at.
-fn filtered_page(jobs: Vec<Arc<Job>>, filters: &[JobFilter], size: usize) -> (Vec<Arc<Job>>, Option<u64>) {
+fn filtered_page(
+    some: impl Fn(Option<u64>) -> Result<Vec<Arc<Job>>, WireError>,
+    mut before: Option<u64>,
+    filters: &[JobFilter],
+    size: usize,
+) -> Result<(Vec<Arc<Job>>, Option<u64>), WireError> {
     let mut page: Vec<Arc<Job>> = Vec::new();
-    let mut last = None;
-    for (examined, job) in (0..).zip(jobs) {
-        if page.len() == size || examined == EXAMINED_MAX {
-            return (page, last);
+    let mut examined = 0;
+    loop {
+        let jobs = some(before)?;
+        let is_last = jobs.len() < CHUNK as usize;
+        for job in jobs {
+            if page.len() == size || examined == EXAMINED_MAX {
+                return Ok((page, before));
+            }
+            (examined, before) = (examined + 1, Some(job.sequence));
+            if filters.iter().all(|filter| filter.matches(&job)) {
+                page.push(job);
+            }
         }
-        last = Some(job.sequence);
-        if filters.iter().all(|filter| filter.matches(&job)) {
-            page.push(job);
+        if is_last {
+            return Ok((page, None));
         }
     }
-    (page, None)
 }
 
 fn summary(job: &Job, resource: &Arn) -> model::ListJobsByConsumableResourceSummary {

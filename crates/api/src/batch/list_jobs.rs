@@ -1,7 +1,7 @@
 //! ListJobs: the jobs of a queue, newest first, or the children of an array or the nodes of a multi-node job, by index.
 //!
-//! A queue is searched in the store, by index; children and nodes in memory, where those of an ended parent are brought back. Beyond AWS, several filters can
-//! be combined, and there are filters by status and by tag ([`conditions`]).
+//! A queue is searched in the store, by index; children and nodes in memory, where those of an ended parent are brought back.
+//! Beyond AWS, several filters can be combined, and there are filters by status and by tag ([`conditions`]).
 //!
 //! Source: AWS Batch API reference, ListJobs.
 
@@ -126,10 +126,12 @@ async fn of_queue(
         true => HashMap::new(),
         false => {
             let count = |state: &State, id: Uuid| Some((id, state.status_summary(id)?));
-            call.app
-                .engine
-                .read(move |state| arrays.iter().filter_map(|&id| count(state, id)).collect())
-                .await?
+            let all = arrays.clone(); // one that has just ended may have left memory
+            let read = move |turn: &mut Turn<'_>| {
+                let state = turn.state();
+                arrays.iter().filter_map(|&id| count(state, id)).collect()
+            };
+            call.decide_about(all, read).await?
         }
     };
     let mut reasons = waiting_reasons(call, &jobs).await?;

@@ -9,6 +9,8 @@ mod from_core;
 pub mod overview;
 
 use axum::response::{IntoResponse, Response};
+use fornada_core::id::Uuid;
+use fornada_core::job::depends_on::Dependency;
 use fornada_core::turn::Turn;
 use http::Method;
 use serde::Serialize;
@@ -59,5 +61,12 @@ async fn explain(call: &Call, job: &str) -> Result<explanation::Explanation, Wir
         let explained = state.explain(id, now).filter(|explained| scope.owns(&explained.queue))?;
         Some(from_core::explanation(state, explained))
     };
-    call.decide_about(vec![id.job], read).await?.ok_or_else(unknown)
+    // What it waited for, or failed with, may have left memory too.
+    let on = move |turn: &mut Turn<'_>| -> Vec<Uuid> {
+        let job = turn.state().job(id.job);
+        job.iter().flat_map(|job| job.depends_on.iter().filter_map(Dependency::target)).collect()
+    };
+    let mut jobs = call.decide_about(vec![id.job], on).await?;
+    jobs.push(id.job);
+    call.decide_about(jobs, read).await?.ok_or_else(unknown)
 }

@@ -26,7 +26,7 @@ use fornada_engine::port::log::{
     Watch,
 };
 use fornada_engine::port::provisioner::Provisioner;
-use fornada_engine::port::store::{self, JobIndex, JobPage, JobQuery, ServiceJobQuery, Store};
+use fornada_engine::port::store::{self, Expired, JobIndex, JobPage, JobQuery, ServiceJobQuery, Store};
 use fornada_engine::{Engine, Ports};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -75,8 +75,8 @@ impl JobIndex for Nothing {
         Ok(Vec::new())
     }
 
-    fn expire(&self, _: Timestamp) -> Result<u64, store::Error> {
-        Ok(0)
+    fn expire(&self, _: Timestamp) -> Result<Expired, store::Error> {
+        Ok(Expired::default())
     }
 }
 

@@ -71,11 +71,21 @@ pub trait JobIndex: Send + Sync {
     /// When the store cannot be read.
     fn past_jobs(&self, ids: &[Uuid]) -> Result<Vec<PastJob>, Error>;
 
-    /// Deletes the jobs that ended before a time, and gives back the space they took. Says how many.
+    /// Deletes some of the jobs that ended before a time, or gives back some of the space that they took. It is called again
+    /// while it may go on; commits go on between two calls.
     ///
     /// # Errors
     /// When the store cannot be written.
-    fn expire(&self, ended_before: Timestamp) -> Result<u64, Error>;
+    fn expire(&self, ended_before: Timestamp) -> Result<Expired, Error>;
+}
+
+/// What one step of deleting has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expired {
+    /// Jobs that were deleted with all that belongs to them.
+    pub jobs: u64,
+    /// There may be more to do.
+    pub may_go_on: bool,
 }
 
 /// Which jobs of a queue.

@@ -189,7 +189,7 @@ pub(crate) struct ServerArgs {
     #[arg(long, default_value = "", hide_default_value = true, value_name = "NAME=NUMBER,…")]
     pub(crate) limits: Limits,
     /// How long jobs that have ended can be found, such as 12h or 90d
-    #[arg(long, default_value = "30d", value_parser = duration::parse, value_name = "DURATION")]
+    #[arg(long, default_value = "30d", value_parser = retention, value_name = "DURATION")]
     pub(crate) retention: u64,
     /// How many ended jobs and array children stay in memory; all others are read from disk when somebody asks for them
     #[arg(long, default_value_t = Settings::default().ended_records, value_name = "NUMBER")]
@@ -241,6 +241,14 @@ pub(crate) enum Output {
     Table,
     /// The members of the AWS API's answer, for programs.
     Json,
+}
+
+/// A retention that leaves time to see the end of a job.
+fn retention(text: &str) -> Result<u64, String> {
+    duration::parse(text).and_then(|millis| match millis {
+        0..1000 => Err("use at least 1s".to_owned()),
+        millis => Ok(millis),
+    })
 }
 
 /// What a signature's credential scope can name, and an ARN can hold.

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 
+/// A file in each of them.
+const MARK: &str = "being-made";
+
 /// A directory in the making. It is removed unless it is finished.
 pub(super) struct Staging {
     path: PathBuf,
@@ -29,6 +32,9 @@ impl Staging {
         let failed = || format!("cannot create {}", path.display());
         DirBuilder::new().recursive(true).mode(0o700).create(parent).with_context(failed)?;
         match File::open(&path).map(|left| left.try_lock()) {
+            Ok(Ok(())) if !is_ours(&path) => {
+                bail!("{} is there already: move it away first, or choose another place", path.display())
+            }
             Ok(Ok(())) => {
                 fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?
             }
@@ -42,6 +48,7 @@ impl Staging {
         DirBuilder::new().mode(0o700).create(&path).with_context(failed)?;
         let lock = File::open(&path).with_context(failed)?;
         lock.try_lock().map_err(|_| anyhow!("{} is being written by another process", path.display()))?;
+        File::create(path.join(MARK)).with_context(failed)?;
         Ok(Staging { path, target, lock })
     }
 
@@ -55,6 +62,7 @@ impl Staging {
         let failed = || format!("cannot write {}", self.target.display());
         // One call for all files: syncing 100,000 logs one by one would take as many writes of the journal.
         rustix::fs::syncfs(&self.lock).with_context(failed)?;
+        fs::remove_file(self.path.join(MARK)).with_context(failed)?;
         // Fails if somebody has put something there meanwhile.
         fs::rename(&self.path, &self.target).with_context(failed)?;
         let parent = self.target.parent().expect("it has one since the beginning");
@@ -67,6 +75,12 @@ impl Drop for Staging {
     fn drop(&mut self) {
         drop(fs::remove_dir_all(&self.path));
     }
+}
+
+/// Whether a directory in the making was begun here: nothing else is cleared away.
+fn is_ours(path: &Path) -> bool {
+    let is_empty = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    path.join(MARK).exists() || is_empty()
 }
 
 fn must_be_free(target: &Path) -> Result<()> {

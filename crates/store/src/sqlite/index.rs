@@ -1,5 +1,5 @@
-//! Searching jobs: what the lists of jobs need, and who names one that has ended, by index, over durable rows, so that a long list of ended jobs
-//! costs the engine nothing.
+//! Searching jobs: what the lists of jobs need, and who names one that has ended. By index, over durable rows, so that a long
+//! list of ended jobs costs the engine nothing.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use fornada_core::job::{Job, JobStatus};
 use fornada_core::service_job::ServiceJob;
 use fornada_core::time::Timestamp;
 use fornada_engine::port::store::{
-    DefinitionFilter, Error, JobFilter, JobIndex, JobPage, JobQuery, Pattern, ServiceJobFilter,
+    DefinitionFilter, Error, Expired, JobFilter, JobIndex, JobPage, JobQuery, Pattern, ServiceJobFilter,
     ServiceJobQuery,
 };
 use minicbor::Decode;
@@ -138,7 +138,7 @@ impl JobIndex for SqliteIndex {
         found.map_err(|source| Error { what: "cannot read jobs that have ended".into(), source })
     }
 
-    fn expire(&self, ended_before: Timestamp) -> Result<u64, Error> {
+    fn expire(&self, ended_before: Timestamp) -> Result<Expired, Error> {
         let expire = || {
             let mut connection = Connection::open_with_flags(
                 &self.path,

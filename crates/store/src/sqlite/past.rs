@@ -6,13 +6,14 @@ use fornada_core::history::{PastExecution, PastJob};
 use fornada_core::id::{JobId, Member, Uuid};
 use fornada_core::job::Job;
 use fornada_core::time::Timestamp;
+use fornada_engine::port::store::Expired;
 use minicbor::Decode;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::{Failure, load, record};
 
-/// Jobs that are deleted in one transaction: the engine's commits wait for no more than that.
-const JOBS_AT_ONCE: u32 = 100;
+/// Rows that are deleted in one transaction, for some milliseconds of which the engine's commits wait.
+const ROWS_AT_ONCE: u32 = 1000;
 
 /// Pages that are given back in one step, of 4 KiB each.
 const PAGES_AT_ONCE: u32 = 1000;
@@ -54,47 +55,62 @@ fn read<T: for<'b> Decode<'b, ()>>(
     Ok(found.transpose()?.transpose()?)
 }
 
-/// Deletes the jobs that ended before a time, and gives the space that is free back to the file system.
-pub(super) fn expire(connection: &mut Connection, ended_before: Timestamp) -> Result<u64, Failure> {
-    let mut deleted = 0;
+/// Deletes some of the jobs that ended before a time; when there are none left, gives some of the free space back to the
+/// file system.
+pub(super) fn expire(connection: &mut Connection, ended_before: Timestamp) -> Result<Expired, Failure> {
+    let mut expired = Expired::default();
     for table in ["job", "service_job"] {
-        loop {
-            let some = expire_some(connection, table, ended_before)?;
-            deleted += some;
-            if some == 0 {
-                break;
-            }
-        }
+        let (jobs, rows) = expire_some(connection, table, ended_before)?;
+        expired.jobs += jobs;
+        expired.may_go_on |= rows > 0;
     }
-    let mut free = u32::MAX;
-    while deleted > 0 {
+    if !expired.may_go_on {
+        let free = |connection: &Connection| -> rusqlite::Result<u32> {
+            connection.pragma_query_value(None, "freelist_count", |row| row.get(0))
+        };
+        let before = free(connection)?;
         let mut step = connection.prepare(&format!("PRAGMA incremental_vacuum({PAGES_AT_ONCE})"))?;
         let mut pages = step.query([])?;
         while pages.next()?.is_some() {} // one row a page
-        let left = connection.pragma_query_value(None, "freelist_count", |row| row.get(0))?;
-        if left == 0 || left >= free {
-            break;
-        }
-        free = left;
+        drop(pages);
+        drop(step);
+        expired.may_go_on = free(connection)? < before;
     }
-    Ok(deleted)
+    Ok(expired)
 }
 
-fn expire_some(connection: &mut Connection, table: &str, before: Timestamp) -> Result<u64, Failure> {
+/// Deletes up to [`ROWS_AT_ONCE`]; a job goes when its children are gone. Says how many jobs, and how many rows.
+fn expire_some(connection: &mut Connection, table: &str, before: Timestamp) -> Result<(u64, u32), Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let sql = format!("SELECT sequence, id FROM {table} WHERE stopped_at < ?1 ORDER BY stopped_at LIMIT ?2");
     let expired: Vec<(i64, Vec<u8>)> = transaction
         .prepare_cached(&sql)?
-        .query_map(params![before.as_millis(), JOBS_AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map(params![before.as_millis(), ROWS_AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
+    let (mut jobs, mut rows) = (0, 0);
     for (sequence, id) in &expired {
+        let left = ROWS_AT_ONCE.saturating_sub(rows);
+        if left == 0 {
+            break;
+        }
         if table == "job" {
-            transaction.prepare_cached("DELETE FROM child WHERE job = ?1")?.execute([id])?;
+            let sql = "DELETE FROM child WHERE job = ?1
+                       AND number IN (SELECT number FROM child WHERE job = ?1 LIMIT ?2)";
+            let children = count(transaction.prepare_cached(sql)?.execute(params![id, left])?);
+            rows += children;
+            if children == left {
+                break; // there may be more of them
+            }
             transaction.prepare_cached("DELETE FROM consumer WHERE sequence = ?1")?.execute([sequence])?;
         }
         let sql = format!("DELETE FROM {table} WHERE sequence = ?1");
-        transaction.prepare_cached(&sql)?.execute([sequence])?;
+        rows += count(transaction.prepare_cached(&sql)?.execute([sequence])?);
+        jobs += 1;
     }
     transaction.commit()?;
-    Ok(expired.len() as u64)
+    Ok((jobs, rows))
+}
+
+fn count(rows: usize) -> u32 {
+    u32::try_from(rows).unwrap_or(u32::MAX)
 }

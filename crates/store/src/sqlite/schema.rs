@@ -26,7 +26,7 @@ const RETURNS_SPACE: i32 = 3;
 /// The write-ahead log is cut to this many bytes when it has grown beyond them.
 const JOURNAL_BYTES: i64 = 64 << 20;
 
-/// Two connections write, the engine's and that of expiry, each for a few milliseconds: a writer waits rather than fails.
+/// Two connections write, the engine's and that of expiry, which takes small steps: a writer waits rather than fails.
 const WRITER_WAITS: Duration = Duration::from_secs(60);
 
 type Fill = fn(&Transaction<'_>) -> Result<(), Failure>;
@@ -143,9 +143,15 @@ pub(super) fn migrate(connection: &mut Connection, found: i32) -> Result<(), Fai
     if lacks >= STEPS.len() {
         return Ok(());
     }
+    if found > 0 {
+        tracing::info!(from = found, to = VERSION, "bringing the store up to date");
+    }
     if found < RETURNS_SPACE {
+        // The setting is for new files, and for those that are written anew: by way of a file, for they may be larger than memory.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-        connection.execute_batch("VACUUM")?; // the setting is for new files, and those that are written anew
+        connection.pragma_update(None, "temp_store", "FILE")?;
+        connection.execute_batch("VACUUM")?;
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
     }
     let transaction = connection.transaction()?;
     for (tables, _) in &STEPS[lacks..] {
