@@ -84,6 +84,10 @@ soak: release $(VENV)/ready ## short jobs for a long time, and whether anything 
 	"$(VENV)/bin/python" bench/soak.py "$(CARGO_TARGET_DIR)/release/fornada" --minutes $(or $(MINUTES),60) \
 		--jobs-a-minute $(or $(JOBS_A_MINUTE),10000) -- $(ARGS)
 
+sim: ## simulate faults from SEEDS=10000 seeds on, starting at FROM=1
+	FORNADA_SEEDS=$(or $(SEEDS),10000) FORNADA_FROM=$(or $(FROM),1) \
+		cargo test --profile sim -p fornada-sim --test faults many -- --ignored --nocapture
+
 deny: ## licences, advisories, duplicates and sources of all dependencies (needs cargo-deny)
 	cargo deny check
 
@@ -104,4 +108,4 @@ $(JAVASCRIPT)/ready: tests/javascript/package-lock.json
 	npm ci --prefix "$(JAVASCRIPT)" --ignore-scripts --no-audit --no-fund --silent
 	touch "$@"
 
-.PHONY: help run up build release lint test crash earlier dev clients clients-quick bench soak deny clean
+.PHONY: help run up build release lint test crash earlier dev clients clients-quick bench soak sim deny clean

@@ -32,6 +32,7 @@ FLOOD_SECONDS = 3
 IDLE_SECONDS = 30
 # Larger than any machine: such a job is accepted, stored and queued, and never takes CPU time from what is measured.
 NEVER = 9999
+LIVE_JOBS = 1_000_000
 
 
 class Row:
@@ -162,6 +163,31 @@ def idle(server):
         yield Row(f"idle {name}: processor time in {IDLE_SECONDS} s", [used], "s", "0 s")
 
 
+def restart(server):
+    """A server that was killed with a million jobs waiting: from its start to its first answer about one of them."""
+    definition = define(server, "never", ["true"], vcpus=NEVER)
+    connection = Connection(server)
+    first = connection.call(submission(server, definition))["jobId"]
+    jobs = 1
+    while jobs < LIVE_JOBS:
+        latencies, _ = flood(server, submission(server, definition), 32, FLOOD_SECONDS)
+        jobs += len(latencies)
+    connection.close()
+    times, memory = [], []
+    for _ in range(ROUNDS):
+        server.kill()
+        start = time.perf_counter()
+        server.start(seconds=120)
+        connection = Connection(server)
+        [job] = connection.call(request(server, "DescribeJobs", {"jobs": [first]}))["jobs"]
+        times.append(time.perf_counter() - start)
+        assert job["status"] == "RUNNABLE", job
+        connection.close()
+        memory.append(resident_mib(server.process.pid))
+    yield Row(f"restart with {jobs:,} live jobs, to the first answer", times, "s", "< 5 s")
+    yield Row("resident memory after it", memory, "MiB")
+
+
 def cpu_seconds(pid):
     """User and system time of a process so far."""
     fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
@@ -177,7 +203,7 @@ def resident_mib(pid):
 
 
 # In this order: what leaves jobs behind comes last, and each part has a server of its own anyway.
-PARTS = {part.__name__: part for part in (idle, latency, array, submit)}
+PARTS = {part.__name__: part for part in (idle, latency, array, submit, restart)}
 
 
 def machine():

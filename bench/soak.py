@@ -309,12 +309,12 @@ def main():
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--jobs-a-minute", type=int, default=10_000)
     parser.add_argument("--json", type=pathlib.Path, default=ROOT / "out" / "soak.json", help="where all samples go")
-    parser.add_argument("server", nargs="*", help="arguments of `fornada up`, after --")
-    given = parser.parse_args()
+    at = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    given, of_server = parser.parse_args(sys.argv[1:at]), sys.argv[at + 1 :]
     if given.minutes * 60 < 2 * SAMPLE_SECONDS:
         parser.error(f"a sample is taken every {SAMPLE_SECONDS} s: --minutes is at least {2 * SAMPLE_SECONDS / 60:g}")
     os.environ["FORNADA_BIN"] = given.binary
-    server = Server(*given.server, capacity=CAPACITY)
+    server = Server(*of_server, capacity=CAPACITY)
     temporary = server.root / "tmp"
     temporary.mkdir(mode=0o755)
     server.environment["TMPDIR"] = str(temporary)

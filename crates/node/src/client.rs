@@ -287,7 +287,7 @@ pub fn spawn_detached(
 fn own_session(command: &mut Command, open_files: Rlimit) {
     let prepare = move || {
         setsid()?;
-        Ok(setrlimit(Resource::Nofile, open_files.clone())?)
+        Ok(setrlimit(Resource::Nofile, open_files)?)
     };
     // SAFETY: setsid and setrlimit are async-signal-safe and touch no memory.
     unsafe { command.pre_exec(prepare) };

@@ -114,11 +114,11 @@ impl Turn<'_> {
         }
     }
 
-    /// Repeats the start of an attempt that the machine never heard of; one that is to be stopped by now has ended with that.
+    /// Asks again for an attempt that the machine has not heard of. One that is to be stopped ends there, by being stopped: its
+    /// start may still be on the way.
     fn start_after_all(&mut self, attempt: AttemptId) {
         if self.is_stopping(attempt) {
-            let outcome = Outcome::without_process(None);
-            self.end_attempt(attempt, self.now, FAILED_TO_START.into(), outcome);
+            self.act(Action::Stop(attempt));
         } else {
             self.start(attempt.job);
         }

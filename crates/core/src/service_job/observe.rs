@@ -72,7 +72,11 @@ impl Turn<'_> {
                 }
             }
             // Scheduled, and durable, but the machine never heard of it: the action was lost in a crash of the server.
-            None if !restarted && job.status == ServiceJobStatus::Scheduled && !is_stopping => {
+            // One that is to be stopped ends there, by being stopped: its start may still be on the way.
+            None if !restarted && job.status == ServiceJobStatus::Scheduled && is_stopping => {
+                self.act(Action::Stop(attempt));
+            }
+            None if !restarted && job.status == ServiceJobStatus::Scheduled => {
                 self.start_service_job(attempt);
             }
             None => self.end_service_attempt(attempt, self.now, INTERNAL_ERROR, false),

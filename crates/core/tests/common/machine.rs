@@ -16,6 +16,8 @@ pub struct Machine {
     attempts: BTreeMap<AttemptId, (Launch, AttemptReport)>,
     forgotten: BTreeSet<AttemptId>,
     stopping: BTreeSet<AttemptId>,
+    /// Ends to be reported of what was stopped before it was started.
+    pub never_started: Vec<AttemptReport>,
 }
 
 impl Machine {
@@ -34,6 +36,7 @@ impl Machine {
             attempts: BTreeMap::new(),
             forgotten: BTreeSet::new(),
             stopping: BTreeSet::new(),
+            never_started: Vec::new(),
         }
     }
 
@@ -45,6 +48,10 @@ impl Machine {
             Action::Start(launch) => self.launch(launch),
             Action::Stop(attempt) => {
                 self.stopping.insert(*attempt); // its end is the test's to report
+                if !self.attempts.contains_key(attempt) {
+                    let ended = Some((Timestamp::default(), Outcome::without_process(None)));
+                    self.never_started.push(AttemptReport { attempt: *attempt, started_at: None, ended });
+                }
             }
             Action::Forget(attempt) => {
                 if let Some((_, report)) = self.attempts.remove(attempt) {

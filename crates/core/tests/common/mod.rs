@@ -132,7 +132,14 @@ impl World {
         if self.last == Lost::Nothing && self.machine.connected {
             self.check_stopping();
         }
+        self.report_never_started();
         result
+    }
+
+    fn report_never_started(&mut self) {
+        while let Some(report) = self.machine.never_started.pop() {
+            self.turn(|turn| turn.observe(Observation::Exited(report)));
+        }
     }
 
     fn check(&self) {

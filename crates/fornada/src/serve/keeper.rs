@@ -82,7 +82,7 @@ impl NodeCommand {
 
     /// Passes on what the node says of the machine: capacity, and what is not enforced there.
     fn start(&self) -> std::io::Result<()> {
-        match spawn_detached(&self.exe, &self.args, &self.dir, self.open_files.clone())? {
+        match spawn_detached(&self.exe, &self.args, &self.dir, self.open_files)? {
             Some(said) => said.lines().for_each(|line| eprintln!("{line}")),
             None => eprintln!(
                 "taking up the node that runs here, with the capacity and switches it was started with"

@@ -113,13 +113,7 @@ pub fn action(ledger: &Ledger, action: &Action) {
     match action {
         Action::Start(launch) => check_start(ledger, launch),
         Action::Stop(attempt) if ledger.current(attempt.job) == Some(*attempt) => {
-            let is_stopping = match ledger.service_job(attempt.job.job) {
-                Some(job) => {
-                    job.placement.as_ref().is_some_and(|p| p.stopping.is_some() || p.preemption.is_some())
-                }
-                None => ledger.placement(attempt.job).is_some_and(|placement| placement.stopping.is_some()),
-            };
-            assert!(is_stopping, "ACTION: {attempt} is stopped, and no record says why");
+            assert!(is_stopping(ledger, *attempt), "ACTION: {attempt} is stopped, and no record says why");
         }
         Action::Stop(_) => {}
         Action::Forget(attempt) => {
@@ -127,6 +121,23 @@ pub fn action(ledger: &Ledger, action: &Action) {
             let is_node = matches!(attempt.job.member, Member::Node(_)); // its place may be held for another start
             assert!(!is_current || is_node, "ACTION: {attempt} is forgotten before its end is durable");
         }
+    }
+}
+
+/// An attempt that lives and was not told to stop need not be.
+pub fn may_go_on(ledger: &Ledger, attempt: AttemptId) {
+    assert_eq!(
+        ledger.current(attempt.job),
+        Some(attempt),
+        "STOP: {attempt} lives, is over, and was not told to stop"
+    );
+    assert!(!is_stopping(ledger, attempt), "STOP: {attempt} is to be stopped, and was not told");
+}
+
+fn is_stopping(ledger: &Ledger, attempt: AttemptId) -> bool {
+    match ledger.service_job(attempt.job.job) {
+        Some(job) => job.placement.as_ref().is_some_and(|p| p.stopping.is_some() || p.preemption.is_some()),
+        None => ledger.placement(attempt.job).is_some_and(|placement| placement.stopping.is_some()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Clients: which calls they make, and what they were told.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use fornada_core::arn::Arn;
 use fornada_core::id::{JobId, Member, Uuid};
@@ -9,9 +10,9 @@ use fornada_core::job::JobStatus;
 use fornada_core::job::depends_on::Dependency;
 use fornada_core::job::retry::{EvaluateOnExit, RetryAction, RetryStrategy};
 use fornada_core::resource::Status;
-use fornada_core::resource::compute_environment as ce;
+use fornada_core::resource::compute_environment::{self as ce, ComputeEnvironment};
 use fornada_core::resource::consumable_resource::Change;
-use fornada_core::resource::job_queue::TimeLimit;
+use fornada_core::resource::job_queue::{JobQueue, TimeLimit};
 use fornada_core::resource::quota_share::{QuotaShare, QuotaShareUpdate, Sharing};
 use fornada_core::resource::scheduling_policy::Kind;
 use fornada_core::resource::tags::Tags;
@@ -405,29 +406,44 @@ impl Client {
     }
 
     /// Sets right whatever keeps jobs from ending.
-    pub fn amends(&self, plan: &Plan, queues: &[Arn], environments: &[Arn]) -> Vec<Call> {
+    pub fn amends(&self, queues: &[Arc<JobQueue>], environments: &[Arc<ComputeEnvironment>]) -> Vec<Call> {
         let mut calls = Vec::new();
+        let first = vec![environment_arn(PLAIN[0])];
+        let is_right = |queue: &JobQueue| queue.enabled && queue.environments == first;
+        let wrong = |queue: &&Arc<JobQueue>| queue.service_environment.is_none() && !is_right(queue);
         // Queues first: they take environments that are VALID only.
-        for arn in queues.iter().filter(|arn| !arn.ends_with(TRAINING)) {
-            let environments = Some(vec![environment_arn(PLAIN[0])]);
-            calls.push(Call::UpdateQueue { arn: arn.clone(), enabled: true, priority: 1, environments });
+        for queue in queues.iter().filter(wrong) {
+            let (arn, environments) = (queue.arn.clone(), Some(first.clone()));
+            calls.push(Call::UpdateQueue { arn, enabled: true, priority: 1, environments });
         }
-        for arn in environments {
-            let (enabled, max_vcpus, min_vcpus) = (true, 64, 0);
+        let is_right = |ce: &ComputeEnvironment| {
+            let least = ce.scaling.as_ref().map_or(0, |scaling| scaling.min_vcpus);
+            ce.enabled && ce.max_vcpus == Some(64) && least == 0
+        };
+        for ce in environments.iter().filter(|ce| !is_right(ce)) {
+            let arn = ce.arn.clone();
+            let (replaces, terminates) = (false, false);
             calls.push(Call::UpdateEnvironment {
-                arn: arn.clone(),
-                enabled,
-                max_vcpus,
-                min_vcpus,
-                replaces: false,
-                terminates: false,
+                arn,
+                enabled: true,
+                max_vcpus: 64,
+                min_vcpus: 0,
+                replaces,
+                terminates,
             });
         }
+        calls
+    }
+
+    /// More than enough of everything that jobs wait for.
+    pub fn supplies(&self, plan: &Plan) -> Vec<Call> {
+        let mut calls = Vec::new();
         for name in CONSUMABLES {
             calls.push(Call::CreateConsumable(consumable_arn(name), name == "licence", 1000));
             calls.push(Call::UpdateConsumable(consumable_arn(name), Change::Set(1000), None));
         }
         if plan.service {
+            calls.push(Call::CreateServiceEnvironment(service_environment_arn(), limits(1000, 1000)));
             calls.push(Call::UpdateServiceEnvironment(service_environment_arn(), true, limits(1000, 1000)));
             for name in SHARES {
                 let (enabled, limits, sharing) = (Some(true), Some(limits(100, 100)), Some(Sharing::Reserve));

@@ -18,7 +18,6 @@ pub enum News {
 
 pub struct Cloud {
     cloud: SimulatedCloud,
-    /// Launched, or being launched.
     live: BTreeSet<Text>,
     noticed: BTreeSet<Text>,
     /// The last that was said of those that are not.
@@ -84,7 +83,8 @@ impl Cloud {
         [all].into_iter().chain(noticed).collect()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.live.is_empty()
+    /// Launched, or being launched.
+    pub fn live(&self) -> &BTreeSet<Text> {
+        &self.live
     }
 }

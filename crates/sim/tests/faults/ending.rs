@@ -1,6 +1,7 @@
 //! The end: the faults stop, what is broken is repaired, and everything must come to rest.
 
-use fornada_core::arn::Arn;
+use std::sync::Arc;
+
 use fornada_core::id::JobId;
 use fornada_core::record::{Key, Record};
 use fornada_core::text::Text;
@@ -29,33 +30,44 @@ impl World<'_> {
             self.boot();
             self.door.open(|outside| outside.power = None);
         }
+        self.forget_calls();
         self.repair_machines();
-        for _ in 0..4 {
-            let arns = |which: fn(&Record) -> Option<Arn>| {
-                self.ledger.records().filter_map(which).collect::<Vec<_>>()
-            };
-            let queues =
-                arns(|record| if let Record::JobQueue(it) = record { Some(it.arn.clone()) } else { None });
-            let environments =
-                arns(
-                    |record| {
-                        if let Record::ComputeEnvironment(it) = record { Some(it.arn.clone()) } else { None }
-                    },
-                );
-            let calls = self.client.amends(&self.plan, &queues, &environments);
-            calls.into_iter().for_each(|call| self.call(call));
-            self.work_off(5000);
+        // An environment that is being changed takes no other change, and that may take as long as its jobs.
+        for round in 0..40 {
+            if !self.make_amends(round < 4) {
+                break;
+            }
+            self.work_off(5000 << (round / 4));
         }
         self.come_to_rest();
         self.check_rest();
+    }
+
+    /// Whether there was anything to set right.
+    fn make_amends(&mut self, all_else: bool) -> bool {
+        let all = self.ledger.records();
+        let (mut queues, mut environments) = (Vec::new(), Vec::new());
+        for record in all {
+            match record {
+                Record::JobQueue(queue) => queues.push(Arc::clone(queue)),
+                Record::ComputeEnvironment(ce) => environments.push(Arc::clone(ce)),
+                _ => {}
+            }
+        }
+        let mut calls = self.client.amends(&queues, &environments);
+        if all_else {
+            calls.extend(self.client.supplies(&self.plan));
+        }
+        let any = !calls.is_empty();
+        calls.into_iter().for_each(|call| self.call(call));
+        any
     }
 
     /// All machines are up, two of them large enough for anything.
     fn repair_machines(&mut self) {
         let names: Vec<Text> = self.machines.keys().cloned().collect();
         for name in names {
-            let Some(machine) = self.machines.get_mut(&name) else { continue };
-            machine.hangs_until = self.now;
+            let Some(machine) = self.machines.get(&name) else { continue };
             if machine.is_closing && machine.is_up {
                 self.machine_is_gone(&name);
             }
@@ -100,7 +112,9 @@ impl World<'_> {
             };
             if let Some(id) = unfinished {
                 let why = state.explain(id, state.latest()).map(|it| it.summary);
-                panic!("LIVENESS: {id} has not ended: {why:?}, {record:?}");
+                let environments: Vec<_> = state.compute_environments().values().collect();
+                let queues: Vec<_> = state.job_queues().values().collect();
+                panic!("LIVENESS: {id} has not ended: {why:?}, {record:?}, {queues:?}, {environments:?}");
             }
         }
         assert_eq!(state.running_attempts(), 0, "REST: attempts are booked");
@@ -121,7 +135,13 @@ impl World<'_> {
             assert!(known.is_empty(), "REST: {name} still knows {known:?}");
         }
         assert!(self.live.is_empty(), "REST: processes live: {:?}", self.live);
-        assert!(self.cloud.is_empty(), "REST: instances are left in the cloud");
+        let is_instance = |record: &&Record| matches!(record, Record::Instance(it) if it.managed.is_some());
+        let known: Vec<&Record> = self.ledger.records().filter(is_instance).collect();
+        let live = self.cloud.live();
+        assert!(
+            live.is_empty() && known.is_empty(),
+            "REST: in the cloud are left {live:?}; records: {known:?}"
+        );
         for known in &self.client.jobs {
             assert!(self.ledger.job(known.id).is_some(), "ACKNOWLEDGED: {} is gone", known.id);
         }

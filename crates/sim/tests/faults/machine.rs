@@ -3,10 +3,10 @@
 //! It follows the node (`crates/node/src/supervisor.rs`): an attempt stays known until it is forgotten, what is told twice is
 //! done once, and what is meant for an earlier incarnation is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fornada_core::attempt::{Action, AttemptReport, Host, Launch, Observation, Outcome, Usage};
-use fornada_core::id::AttemptId;
+use fornada_core::id::{AttemptId, TaskId};
 use fornada_core::quantity::Resources;
 use fornada_core::service_job::LOG_GROUP;
 use fornada_core::time::Timestamp;
@@ -24,6 +24,7 @@ pub enum Happening {
 
 struct Held {
     launch: Option<Launch>,
+    is_stopping: bool,
     report: AttemptReport,
 }
 
@@ -45,6 +46,7 @@ pub struct Machine {
     /// How much longer everything takes here than elsewhere.
     slowness: u64,
     held: BTreeMap<AttemptId, Held>,
+    refused: BTreeSet<TaskId>,
 }
 
 /// What comes of an action.
@@ -68,6 +70,7 @@ impl Machine {
             is_managed,
             slowness,
             held: BTreeMap::new(),
+            refused: BTreeSet::new(),
         }
     }
 
@@ -91,10 +94,12 @@ impl Machine {
         }
         assert_eq!(launch.instance_id, self.host.instance_id, "{attempt} is brought to the wrong machine");
         if self.is_closing || launch.incarnation != self.host.incarnation {
-            return Response { said: Some(Observation::Refused(attempt)), ..Response::default() };
+            // Said once: by then the attempt may be placed elsewhere.
+            let said = self.refused.insert(launch.task_id).then_some(Observation::Refused(attempt));
+            return Response { said, ..Response::default() };
         }
         let report = AttemptReport { attempt, started_at: None, ended: None };
-        self.held.insert(attempt, Held { launch: Some(launch.clone()), report });
+        self.held.insert(attempt, Held { launch: Some(launch.clone()), is_stopping: false, report });
         let used = self.used();
         assert!(
             self.host.capacity.covers(&used),
@@ -116,8 +121,9 @@ impl Machine {
     }
 
     fn stop(&mut self, attempt: AttemptId, now: u64, dice: &mut Dice) -> Response {
-        match self.held.get(&attempt) {
+        match self.held.get_mut(&attempt) {
             Some(held) if held.is_live() => {
+                held.is_stopping = true;
                 let code = dice.pick(&[0, 137, 143]); // it may end well though it was told to stop
                 let happenings = vec![(dice.millis(1, 30_000), Happening::Ends(attempt, Some(code)))];
                 Response { happenings, ..Response::default() }
@@ -127,7 +133,7 @@ impl Machine {
                 // Never started here. The end is kept as well, so that a start which arrives late does nothing.
                 let ended = Some((Timestamp(now), Outcome::without_process(None)));
                 let report = AttemptReport { attempt, started_at: None, ended };
-                self.held.insert(attempt, Held { launch: None, report: report.clone() });
+                self.held.insert(attempt, Held { launch: None, is_stopping: true, report: report.clone() });
                 Response { said: Some(Observation::Exited(report)), ..Response::default() }
             }
         }
@@ -174,6 +180,12 @@ impl Machine {
 
     pub fn live(&self) -> impl Iterator<Item = AttemptId> {
         self.held.values().filter(|held| held.is_live()).map(|held| held.report.attempt)
+    }
+
+    /// What lives and was not told to stop.
+    pub fn unstopped(&self) -> impl Iterator<Item = AttemptId> {
+        let unstopped = self.held.values().filter(|held| held.is_live() && !held.is_stopping);
+        unstopped.map(|held| held.report.attempt)
     }
 
     /// All that it has not been told to forget.

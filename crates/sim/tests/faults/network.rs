@@ -77,8 +77,10 @@ impl World<'_> {
         if matches!(observation, Observation::Started(..) | Observation::Exited(_)) {
             let is_late = self.strikes(Fault::ReportLate);
             if is_late || self.strikes(Fault::ReportRepeated) {
+                // Not before what was said when the link was made: that is a barrier.
+                let after = self.links.get(name).map_or(self.now, |link| link.up.max(self.now));
                 let delay = self.dice.millis(1, 600_000);
-                self.later(delay, Event::Late(observation.clone()));
+                self.at(after + delay, Event::Late(name.clone(), observation.clone()));
             }
             if is_late && self.links.get(name).is_some_and(|link| link.cut.is_none()) {
                 return;
@@ -99,7 +101,7 @@ impl World<'_> {
         if self.strikes(Fault::SlowMessage) { self.dice.millis(100, 20_000) } else { self.dice.below(3) }
     }
 
-    pub fn to_server(&mut self, name: &Text, number: u64, observation: Observation) {
+    pub fn reach_server(&mut self, name: &Text, number: u64, observation: Observation) {
         if self.server.is_none() {
             return;
         }
@@ -109,15 +111,19 @@ impl World<'_> {
         link.is_open = true;
         self.trace.note(self.now, format_args!("{name}: {}", brief(&observation)));
         self.trace.count("observations", 1);
-        if let Observation::Connected(_, reports) = &observation {
-            reports.iter().for_each(|report| drop(self.routes.insert(report.attempt, name.clone())));
-        }
+        let known: Vec<AttemptId> = match &observation {
+            Observation::Connected(_, reports) => reports.iter().map(|report| report.attempt).collect(),
+            Observation::Exited(report) => vec![report.attempt],
+            _ => Vec::new(),
+        };
+        known.into_iter().for_each(|attempt| drop(self.routes.insert(attempt, name.clone())));
         self.observe(observation);
     }
 
     /// An action on its way to the machine that it is for.
     pub fn send(&mut self, action: Action) {
-        let known = |attempt: &AttemptId| self.routes.get(attempt).cloned().or_else(|| self.only_machine());
+        let known =
+            |attempt: &AttemptId| self.routes.get(attempt).cloned().or_else(|| self.place_of(*attempt));
         let name = match &action {
             Action::Start(launch) => Some(launch.instance_id.clone()),
             Action::Stop(attempt) | Action::Forget(attempt) => known(attempt),
@@ -143,13 +149,15 @@ impl World<'_> {
         self.at(at, Event::ToMachine(name, number, action));
     }
 
-    /// Where there is one machine, everything is for it.
-    fn only_machine(&self) -> Option<Text> {
-        let mut all = self.machines.keys();
-        all.next().filter(|_| all.next().is_none() && !self.plan.scale).cloned()
+    /// Where the records have an attempt: a stop does not say it, and the backend that heard of the start may be gone.
+    fn place_of(&self, attempt: AttemptId) -> Option<Text> {
+        if let Some(job) = self.ledger.service_job(attempt.job.job) {
+            return job.placement.as_ref().map(|placement| placement.instance_id.clone());
+        }
+        self.ledger.placement(attempt.job).map(|placement| placement.instance_id.clone())
     }
 
-    pub fn to_machine(&mut self, name: &Text, number: u64, action: Action) {
+    pub fn reach_machine(&mut self, name: &Text, number: u64, action: Action) {
         if !self.links.get(name).is_some_and(|link| link.carries(number, self.now)) {
             return;
         }
@@ -177,6 +185,7 @@ impl World<'_> {
     fn is_born(&mut self, attempt: AttemptId, name: &Text) {
         let other = self.live.insert(attempt.job, (attempt, name.clone()));
         assert!(other.is_none(), "TWICE: {attempt} starts on {name}, while {other:?} lives");
+        assert!(self.born.insert(attempt), "AGAIN: {attempt} starts on {name}, and has run before");
         checks::accepted(&self.ledger, attempt, name);
         self.trace.count("processes", 1);
     }
@@ -215,6 +224,19 @@ impl World<'_> {
         self.connect(&name.clone());
     }
 
+    /// Where nothing is under way, whatever is over or is to be stopped has been told so.
+    pub fn check_stops(&self) {
+        for (name, machine) in
+            self.machines.iter().filter(|(_, machine)| machine.is_up && machine.hangs_until < self.now)
+        {
+            let is_quiet =
+                |link: &&Link| link.is_open && link.cut.is_none() && link.up.max(link.down) < self.now;
+            if self.links.get(name).filter(is_quiet).is_some() {
+                machine.unstopped().for_each(|attempt| checks::may_go_on(&self.ledger, attempt));
+            }
+        }
+    }
+
     pub fn send_to_cloud(&mut self, provision: Provision) {
         let latency = self.latency();
         self.trace.count("provisions", 1);
@@ -226,7 +248,7 @@ impl World<'_> {
         self.at(at, Event::ToCloud(number, provision));
     }
 
-    pub fn to_cloud(&mut self, number: u64, provision: Provision) {
+    pub fn reach_cloud(&mut self, number: u64, provision: Provision) {
         if self.links.get(CLOUD).is_some_and(|link| link.carries(number, self.now)) {
             self.trace.note(self.now, format_args!("at the cloud: {provision:?}"));
             self.cloud_advances();

@@ -72,7 +72,7 @@ impl World<'_> {
     fn hang(&mut self, name: &Text) {
         let until = self.now + self.dice.millis(100, 600_000);
         if let Some(machine) = self.machines.get_mut(name) {
-            machine.hangs_until = until;
+            machine.hangs_until = machine.hangs_until.max(until);
         }
         self.trace.note(self.now, format_args!("{name} hangs"));
         if self.dice.chance(0.5) {

@@ -1,6 +1,6 @@
 //! The world of one seed: a server, machines, a cloud and clients in virtual time, one thing after another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fornada_core::attempt::{Action, Host, Observation};
 use fornada_core::history::PastJob;
@@ -43,7 +43,7 @@ pub enum Event {
     Broken(Text, u64),
     Connect(Text),
     /// A report that comes at any time.
-    Late(Observation),
+    Late(Text, Observation),
     /// In that incarnation of a machine.
     Happens(Text, TaskId, Happening),
     MachineRecovers(Text),
@@ -76,6 +76,8 @@ pub struct World<'t> {
     pub routes: BTreeMap<AttemptId, Text>,
     /// What really lives, and where.
     pub live: BTreeMap<JobId, (AttemptId, Text)>,
+    /// What has ever lived.
+    pub born: BTreeSet<AttemptId>,
     pub client: Client,
     /// Calls without an answer.
     calls: BTreeMap<u64, Call>,
@@ -117,6 +119,7 @@ impl<'t> World<'t> {
             sequence: 0,
             routes: BTreeMap::new(),
             live: BTreeMap::new(),
+            born: BTreeSet::new(),
             client: Client::default(),
             calls: BTreeMap::new(),
             clock_offset: 0,
@@ -168,6 +171,11 @@ impl<'t> World<'t> {
             self.trace.count(&format!("fault {fault:?}"), 1);
         }
         strikes
+    }
+
+    /// No call is made again that was made before.
+    pub fn forget_calls(&mut self) {
+        self.events.retain(|_, event| !matches!(event, Event::Again(_)));
     }
 
     pub fn later(&mut self, millis: u64, event: Event) {
@@ -258,12 +266,15 @@ impl<'t> World<'t> {
 
     fn happen(&mut self, event: Event) {
         match event {
-            Event::ToServer(name, link, observation) => self.to_server(&name, link, observation),
-            Event::ToMachine(name, link, action) => self.to_machine(&name, link, action),
-            Event::ToCloud(link, provision) => self.to_cloud(link, provision),
+            Event::ToServer(name, link, observation) => self.reach_server(&name, link, observation),
+            Event::ToMachine(name, link, action) => self.reach_machine(&name, link, action),
+            Event::ToCloud(link, provision) => self.reach_cloud(link, provision),
             Event::Broken(name, link) => self.broken(&name, link),
             Event::Connect(name) => self.connect(&name),
-            Event::Late(observation) => {
+            Event::Late(name, observation) => {
+                if let Observation::Exited(report) = &observation {
+                    self.routes.insert(report.attempt, name);
+                }
                 self.trace.note(self.now, format_args!("late: {}", brief(&observation)));
                 self.observe(observation);
             }
@@ -439,6 +450,9 @@ impl<'t> World<'t> {
         let Some(server) = self.server.as_ref().filter(|server| !server.may_settle()) else { return };
         if self.turns.is_multiple_of(4) {
             checks::same(server.state(), &self.ledger);
+        }
+        if server.waiting.is_empty() {
+            self.check_stops();
         }
     }
 
