@@ -66,8 +66,11 @@ pub(super) fn expire(connection: &mut Connection, ended_before: Timestamp) -> Re
             }
         }
     }
+    if deleted == 0 {
+        return Ok(0);
+    }
     let mut free = u32::MAX;
-    while deleted > 0 {
+    loop {
         let mut step = connection.prepare(&format!("PRAGMA incremental_vacuum({PAGES_AT_ONCE})"))?;
         let mut pages = step.query([])?;
         while pages.next()?.is_some() {} // one row a page
