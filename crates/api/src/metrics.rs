@@ -58,10 +58,13 @@ pub(crate) async fn render(app: &App, metrics: &Metrics, admission: &Admission) 
     registry.register("requests", "API requests by operation and error", metrics.requests.clone());
     registry.register("request_seconds", "Time to answer API requests", metrics.seconds.clone());
     admission.register(&mut registry);
-    let read =
-        app.engine.read(|state| (state.job_counts(), state.service_job_counts(), state.running_attempts()));
+    let read = app.engine.read(|state| {
+        let counts = (state.job_counts(), state.service_job_counts(), state.running_attempts());
+        (counts, (state.events_waiting(), state.events_dropped()))
+    });
     // The counters say most when the engine is behind: then the others are left out.
-    if let Ok(Ok((counts, service_counts, running))) = timeout(READY_WITHIN, read).await {
+    if let Ok(Ok(((counts, service_counts, running), (waiting, dropped)))) = timeout(READY_WITHIN, read).await
+    {
         let jobs = Family::<Status, Gauge>::default();
         for (status, count) in JobStatus::ALL.iter().zip(counts) {
             jobs.get_or_create(&Status { status: status.as_str() }).set(i64::from(count));
@@ -75,6 +78,11 @@ pub(crate) async fn render(app: &App, metrics: &Metrics, admission: &Admission) 
         let attempts = Gauge::<i64>::default();
         attempts.set(i64::try_from(running).unwrap_or(i64::MAX));
         registry.register("running_attempts", "Attempts that are starting or running", attempts);
+        let events = Gauge::<i64>::default();
+        events.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        registry.register("events_waiting", "Events that have not been delivered", events);
+        let help = "Events given up because too many waited";
+        registry.register("events_dropped", help, ConstCounter::new(dropped));
     }
     for (name, help, total) in app.engine.metrics().totals() {
         registry.register(name, help, ConstCounter::new(total));

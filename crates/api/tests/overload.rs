@@ -11,7 +11,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use axum::body::Body;
 use fornada_api::app::Auth;
-use fornada_core::record::{Change, Record};
+use fornada_core::record::{Change, Loaded};
 use fornada_engine::port::store::{Error, Store};
 use http::{Request, StatusCode};
 use support::{ask, request, server_on};
@@ -27,8 +27,8 @@ struct Held {
 }
 
 impl Store for Held {
-    fn load(&mut self) -> Result<Vec<Record>, Error> {
-        Ok(Vec::new())
+    fn load(&mut self) -> Result<Loaded, Error> {
+        Ok(Loaded::default())
     }
 
     fn commit(&mut self, _: &[Change]) -> Result<(), Error> {

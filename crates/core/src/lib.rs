@@ -14,6 +14,7 @@
 //!   environments, quota shares, tags |
 //! | [`overview`] | what is in use, and by whom |
 //! | [`history`] | jobs that have ended |
+//! | [`event`] | what is told of changes of status |
 //! | [`state`], [`turn`], [`record`] | the state, a step of it, and what of it is durable |
 
 #![forbid(unsafe_code)]
@@ -22,6 +23,7 @@
 pub mod arn;
 pub mod attempt;
 pub mod container;
+pub mod event;
 pub mod explain;
 pub mod history;
 pub mod id;

@@ -1,4 +1,5 @@
-//! What is kept for good: one record for each resource, job, started array child, placed node, instance and share.
+//! What is kept for good: one record for each resource, job, started array child, placed node, instance and share, and
+//! for each event that has not been delivered.
 //!
 //! The bodies are CBOR arrays, a member's number (`#[n(…)]`) being its place: numbers are never reused, new members are
 //! optional, and members of a newer version are skipped. The store adds a version byte before each body.
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::arn::Arn;
+use crate::event::Event;
 use crate::instance::Instance;
 use crate::job::{Execution, Job};
 use crate::resource::compute_environment::ComputeEnvironment;
@@ -50,6 +52,8 @@ pub enum Record {
     ServiceJob(Arc<ServiceJob>),
     /// What a share of a fair-share queue, by ARN and share identifier, had lately.
     Share(Arn, Text, Arc<Past>),
+    /// What is to be told of a job.
+    Event(Arc<Event>),
 }
 
 /// What a store holds of the state, for [`State::recover`].
@@ -97,6 +101,8 @@ pub enum Key {
     ServiceJob(Uuid),
     /// By ARN of the queue, and share identifier.
     Share(Arn, Text),
+    /// By number.
+    Event(u64),
 }
 
 /// One change to the store.
@@ -141,6 +147,7 @@ impl State {
                 let past = Arc::new(self.lane(queue, share)?.past.clone());
                 Record::Share(queue.clone(), share.clone(), past)
             }
+            Key::Event(number) => Record::Event(Arc::clone(self.outbox.get(*number)?)),
         })
     }
 }

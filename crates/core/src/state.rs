@@ -10,6 +10,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::arn::Arn;
+use crate::event::Outbox;
 use crate::history::History;
 use crate::id::{AttemptId, JobId, Member};
 use crate::job::array::{Array, StatusCounts};
@@ -58,11 +59,13 @@ pub struct Settings {
     pub scale: bool,
     /// Records of ended jobs that stay in memory: one for each job, and for each child or node that ever started.
     pub ended_records: usize,
+    /// Each change of a job's status is told ([`crate::event`]). Without, nothing is recorded.
+    pub events: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Settings { backfill: true, scale: false, ended_records: 20_000 }
+        Settings { backfill: true, scale: false, ended_records: 20_000, events: false }
     }
 }
 
@@ -83,6 +86,7 @@ pub struct State {
     pub(crate) service_environments: BTreeMap<Arn, Arc<ServiceEnvironment>>,
     pub(crate) quota_shares: BTreeMap<Arn, Arc<QuotaShare>>,
     pub(crate) service_jobs: ServiceJobs,
+    pub(crate) outbox: Outbox,
 
     pub(crate) backlogs: BTreeMap<Arn, Backlog>,
     pub(crate) shapes: Shapes,
@@ -165,6 +169,7 @@ impl State {
                     state.service_jobs.records.insert(job.id, job);
                 }
                 Record::Share(queue, share, past) => recorded_shares.push((queue, share, past)),
+                Record::Event(event) => state.outbox.recover(event),
             }
         }
         for arn in

@@ -1,7 +1,7 @@
 //! One turn of the engine: inputs are applied to the state, then jobs are placed; what changed and what follows is data.
 //!
 //! ```text
-//! Turn::begin(state, now, seed) → commands and observations → Turn::finish → Decision { changes, actions }
+//! Turn::begin(state, now, seed) → commands and observations → Turn::finish → Decision { changes, actions, … }
 //! ```
 //!
 //! A turn never fails: a command that cannot be carried out is refused by its own result and changes nothing.
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::attempt::Action;
+use crate::event::Event;
 use crate::id::{Fresh, JobId, Member};
 use crate::instance::Provision;
 use crate::job::depends_on::Ended;
@@ -30,6 +31,8 @@ pub struct Decision {
     pub actions: Vec<Action>,
     /// What a provisioner must do, once the changes are durable; in order.
     pub provisions: Vec<Provision>,
+    /// What is to be told, once the changes are durable; in order.
+    pub events: Vec<Arc<Event>>,
 }
 
 /// A turn in progress.
@@ -42,6 +45,7 @@ pub struct Turn<'a> {
     pub(crate) fresh: Fresh,
     /// Ended in this turn, and not yet seen by what depends on it.
     pub(crate) ended: VecDeque<Ended>,
+    pub(crate) events: Vec<Arc<Event>>,
     touched: BTreeSet<Key>,
     actions: Vec<Action>,
     provisions: Vec<Provision>,
@@ -57,6 +61,7 @@ impl<'a> Turn<'a> {
             now,
             fresh: Fresh::new(seed),
             ended: VecDeque::new(),
+            events: Vec::new(),
             touched: BTreeSet::new(),
             actions: Vec::new(),
             provisions: Vec::new(),
@@ -91,7 +96,7 @@ impl<'a> Turn<'a> {
         });
         let changes = changes.collect();
         self.state.let_go();
-        Decision { changes, actions: self.actions, provisions: self.provisions }
+        Decision { changes, actions: self.actions, provisions: self.provisions, events: self.events }
     }
 
     /// Whether a record of this job changed in this turn.
@@ -160,6 +165,7 @@ impl<'a> Turn<'a> {
             Member::Index(_) => {}
             Member::Node(_) => return, // queues and dependents know its parent only
         }
+        self.note_status(id);
         match to {
             JobStatus::Runnable => self.state.sync_backlog(id.job),
             // What starts was taken out of its queue when it got room.

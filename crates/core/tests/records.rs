@@ -15,6 +15,7 @@ use fornada_core::attempt::{ContainerOutcome, Outcome, Usage};
 use fornada_core::container::{
     Condition, ContainerDependency, ContainerOverrides, ContainerTemplate, Requirements, Role,
 };
+use fornada_core::event::Event;
 use fornada_core::id::{JobId, Member, TaskId, Uuid};
 use fornada_core::instance::{Architecture, Instance, Managed, Market, Phase};
 use fornada_core::job::depends_on::Dependency;
@@ -399,6 +400,26 @@ fn child() {
         started: true,
     }]);
     check("node", &node);
+}
+
+#[test]
+fn event() {
+    let Execution { status_reason, created_at, started_at, stopped_at, attempts, .. } = execution();
+    let value = Event {
+        number: 1_700_000_000_300 << 20,
+        job: JobId::child(Uuid::from_u128(0xabcd), 9999),
+        status: JobStatus::Failed,
+        at: Timestamp(1_700_000_000_300),
+        name: "render".into(),
+        queue: queue_arn("q"),
+        definition: Arn::from(format!("{}:12", scope().resolve("job-definition", "d"))),
+        status_reason,
+        created_at,
+        started_at,
+        stopped_at,
+        attempts,
+    };
+    check("event", &value);
 }
 
 #[test]

@@ -62,6 +62,11 @@ impl Handle {
         drop(self.inputs.send(step::observation(observation)).await); // a stopped engine needs no reports: it asks for all of them when it starts
     }
 
+    /// Reports that events up to this number have arrived where they were to go. Waits while the queue is full.
+    pub async fn delivered(&self, up_to: u64) {
+        drop(self.inputs.send(step::acknowledgement(up_to)).await); // a stopped engine hands them out again when it starts
+    }
+
     /// Counters of the loop.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics

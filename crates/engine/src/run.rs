@@ -11,6 +11,7 @@ use crate::handle::Handle;
 use crate::metrics::Metrics;
 use crate::port::backend::Backend;
 use crate::port::clock::Clock;
+use crate::port::event::EventSink;
 use crate::port::provisioner::Provisioner;
 use crate::port::store::{self, Store};
 use crate::step::{self, AHEAD, Batch, Committer, Decider, Input};
@@ -32,11 +33,13 @@ pub struct Ports {
     pub backend: Box<dyn Backend>,
     /// Where instances come from, for environments that scale.
     pub provisioner: Box<dyn Provisioner>,
+    /// Who is told of changes of status. Without, none are recorded.
+    pub events: Option<Box<dyn EventSink>>,
     /// What time it is.
     pub clock: Box<dyn Clock>,
     /// 128 random bits, anew on each call.
     pub entropy: Box<dyn FnMut() -> u128 + Send>,
-    /// What the operator chose of how decisions are made.
+    /// What the operator chose of how decisions are made; whether there are events follows from the port.
     pub settings: Settings,
 }
 

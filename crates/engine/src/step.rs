@@ -1,7 +1,7 @@
 //! The steps of the loop as plain values: whoever drives them decides what runs when. The engine drives them with two threads.
 //!
 //! ```text
-//! inputs → Decider::turn → Batch → Committer::settle → records, actions, replies
+//! inputs → Decider::turn → Batch → Committer::settle → records, actions, events, replies
 //! ```
 //!
 //! Batches are settled in the order in which they were decided, and at most [`AHEAD`] wait while one is being settled. When
@@ -12,15 +12,17 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use fornada_core::attempt::{Action, Observation};
+use fornada_core::event::Event;
 use fornada_core::instance::Provision;
 use fornada_core::record::Change;
-use fornada_core::state::State;
+use fornada_core::state::{Settings, State};
 use fornada_core::turn::{Decision, Turn};
 use tracing::info;
 
 use crate::metrics::Metrics;
 use crate::port::backend::Backend;
 use crate::port::clock::Clock;
+use crate::port::event::EventSink;
 use crate::port::provisioner::Provisioner;
 use crate::port::store::{self, Store};
 use crate::run::Ports;
@@ -53,6 +55,14 @@ pub fn observation(observation: Observation) -> Input {
     })
 }
 
+/// Events up to this number have arrived.
+pub fn acknowledgement(up_to: u64) -> Input {
+    Box::new(move |turn| {
+        turn.delivered(up_to);
+        None
+    })
+}
+
 /// The first input after [`recover`].
 pub fn resumption() -> Input {
     Box::new(|turn| {
@@ -66,15 +76,15 @@ pub fn resumption() -> Input {
 /// # Errors
 /// When the records cannot be read.
 pub fn recover(ports: Ports, metrics: Arc<Metrics>) -> Result<(Decider, Committer), store::Error> {
-    let Ports { mut store, backend, provisioner, mut clock, entropy, settings } = ports;
+    let Ports { mut store, backend, provisioner, events, mut clock, entropy, settings } = ports;
     let loaded = store.load()?;
     let count = loaded.records.len();
     let mut state = State::recover(loaded);
-    state.configure(settings);
+    state.configure(Settings { events: events.is_some(), ..settings });
     info!(records = count, "state recovered");
     clock.start_at(state.latest());
     let decider = Decider { state, clock, entropy, metrics: Arc::clone(&metrics) };
-    Ok((decider, Committer { store, backend, provisioner, metrics }))
+    Ok((decider, Committer { store, backend, provisioner, events, metrics }))
 }
 
 /// A decided turn on its way to disk.
@@ -83,6 +93,7 @@ pub struct Batch {
     releases: Vec<Release>,
     actions: Vec<Action>,
     provisions: Vec<Provision>,
+    events: Vec<Arc<Event>>,
 }
 
 /// Owns the state.
@@ -100,8 +111,8 @@ impl Decider {
         let seed = (self.entropy)();
         let mut turn = Turn::begin(&mut self.state, self.clock.now(), seed);
         let releases = inputs.into_iter().filter_map(|input| input(&mut turn)).collect();
-        let Decision { changes, actions, provisions } = turn.finish();
-        Batch { changes, releases, actions, provisions }
+        let Decision { changes, actions, provisions, events } = turn.finish();
+        Batch { changes, releases, actions, provisions, events }
     }
 
     /// How long the next turn may wait for inputs; `None` when nothing waits for time to pass.
@@ -121,6 +132,7 @@ pub struct Committer {
     store: Box<dyn Store>,
     backend: Box<dyn Backend>,
     provisioner: Box<dyn Provisioner>,
+    events: Option<Box<dyn EventSink>>,
     metrics: Arc<Metrics>,
 }
 
@@ -130,7 +142,7 @@ impl Committer {
     /// # Errors
     /// When it cannot be made durable: then nothing of it is acted on or acknowledged.
     pub fn settle(&mut self, batch: Batch) -> Result<(), store::Error> {
-        let Batch { changes, releases, actions, provisions } = batch;
+        let Batch { changes, releases, actions, provisions, events } = batch;
         if !changes.is_empty() {
             let began = Instant::now();
             self.store.commit(&changes)?;
@@ -145,6 +157,9 @@ impl Committer {
         }
         if !provisions.is_empty() {
             self.provisioner.perform(provisions);
+        }
+        if let Some(sink) = self.events.as_mut().filter(|_| !events.is_empty()) {
+            sink.deliver(events);
         }
         releases.into_iter().for_each(|release| release());
         Ok(())

@@ -124,6 +124,7 @@ impl World {
             }),
             backend: Box::new(Recorder { durable: durable.clone(), performed: sender }),
             provisioner: Box::new(NoProvisioner),
+            events: None,
             settings: Settings::default(),
             clock: Box::new(clock.clone()),
             entropy: Box::new(move || {

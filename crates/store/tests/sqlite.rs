@@ -8,6 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use fornada_core::arn::Scope;
+use fornada_core::event::Event;
 use fornada_core::history::PastJob;
 use fornada_core::id::{JobId, Uuid};
 use fornada_core::instance::Instance;
@@ -144,6 +145,10 @@ fn successor(record: &Record) -> (Record, Key) {
             (Record::ServiceJob(Arc::new(next)), Key::ServiceJob(job.id))
         }
         Record::Share(queue, share, _) => (record.clone(), Key::Share(queue.clone(), share.clone())),
+        Record::Event(event) => {
+            let next = Event { status: JobStatus::Succeeded, ..(**event).clone() };
+            (Record::Event(Arc::new(next)), Key::Event(event.number))
+        }
     }
 }
 
@@ -168,6 +173,7 @@ fn every_kind_of_record_is_kept_replaced_and_deleted() {
             ..golden("service_job")
         })),
         Record::Share(scope().resolve("job-queue", "q"), "s".into(), Arc::new(golden("share"))),
+        Record::Event(Arc::new(golden("event"))),
     ];
     let (mut successors, keys): (Vec<Record>, Vec<Key>) = records.iter().map(successor).unzip();
     for records in [&records, &successors] {

@@ -146,6 +146,7 @@ pub(crate) async fn server_on(auth: Auth, store: Box<dyn Store>) -> Router {
         store,
         backend: Box::new(Nothing),
         provisioner: Box::new(Nothing),
+        events: None,
         settings: Settings::default(),
         clock: Box::new(SystemClock),
         entropy: Box::new(move || {

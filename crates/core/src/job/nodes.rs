@@ -127,8 +127,8 @@ impl Turn<'_> {
         if id != self.main_of(id.job) {
             return;
         }
-        self.transition(parent, Transition::Start, None);
         self.execution_mut(parent, |execution| execution.started_at = Some(started_at));
+        self.transition(parent, Transition::Start, None);
     }
 
     /// The main node runs: so may the others.

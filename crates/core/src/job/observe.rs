@@ -156,8 +156,8 @@ impl Turn<'_> {
             return;
         }
         let started_at = at.clamp(execution.created_at, self.now);
-        self.transition(attempt.job, Transition::Start, None);
         self.execution_mut(attempt.job, |execution| execution.started_at = Some(started_at));
+        self.transition(attempt.job, Transition::Start, None);
         if let Some(seconds) = job.timeout_of(attempt.job.member) {
             self.state.set_timer(started_at.plus_seconds(seconds), Timer::AttemptTimeout(attempt));
         }

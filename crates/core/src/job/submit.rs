@@ -130,6 +130,7 @@ impl Turn<'_> {
         self.state.jobs.insert(id, Arc::clone(&job));
         self.state.count_job(&job);
         self.touch(Key::Job(id));
+        self.note_status(JobId::whole(id));
         match submission.refused_later.or_else(|| too_many_tags(&job, &definition)) {
             Some(reason) => self.refuse_later(id, reason),
             None => self.examine(id),
@@ -219,8 +220,10 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// After recovery, works out what waiting jobs may do: who is ready is not stored, it follows from dependencies.
+    /// After recovery, hands out the events that still wait, and works out what waiting jobs may do: who is ready is not
+    /// stored, it follows from dependencies.
     pub fn resume(&mut self) {
+        self.resume_events();
         let waiting: Vec<Uuid> = self.state.waiting_jobs();
         for job in waiting {
             self.examine(job);

@@ -35,7 +35,7 @@ impl State {
             Key::ServiceEnvironment(arn) => &self.service_environments[&arn].tags,
             Key::QuotaShare(arn) => &self.quota_shares[&arn].tags,
             Key::ServiceJob(id) => &self.service_jobs.records[&id].tags,
-            Key::Child(..) | Key::Instance(_) | Key::Share(..) => {
+            Key::Child(..) | Key::Instance(_) | Key::Share(..) | Key::Event(_) => {
                 return Err(Refusal::NotTaggable { arn: arn.into() });
             }
         })
@@ -148,7 +148,7 @@ impl Turn<'_> {
                 let jobs = &mut state.service_jobs.records;
                 jobs.entry(*id).and_modify(|job| Arc::make_mut(job).tags = tags);
             }
-            Key::Child(..) | Key::Instance(_) | Key::Share(..) => {}
+            Key::Child(..) | Key::Instance(_) | Key::Share(..) | Key::Event(_) => {}
         }
         self.touch(key);
         Ok(())

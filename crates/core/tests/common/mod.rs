@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use fornada_core::attempt::{Action, Observation};
+use fornada_core::event::Event;
 use fornada_core::history::{PastExecution, PastJob};
 use fornada_core::id::{AttemptId, JobId, Member, Uuid};
 use fornada_core::instance::Provision;
@@ -60,6 +61,8 @@ pub struct World {
     pub settings: Settings,
     /// What a provisioner was asked for.
     pub provisions: Vec<Provision>,
+    /// What was told.
+    pub events: Vec<Arc<Event>>,
     turns: u128,
     last: Lost,
 }
@@ -83,6 +86,7 @@ impl World {
             jobs: Vec::new(),
             settings: Settings::default(),
             provisions: Vec::new(),
+            events: Vec::new(),
             turns: 0,
             last: Lost::Nothing,
         };
@@ -107,6 +111,9 @@ impl World {
         self.store.commit(decision.changes);
         self.check();
         self.provisions.extend(decision.provisions);
+        if self.last == Lost::Nothing {
+            self.events.extend(decision.events);
+        }
         let stops: Vec<AttemptId> = decision
             .actions
             .iter()

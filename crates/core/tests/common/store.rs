@@ -95,6 +95,7 @@ pub fn key(record: &Record) -> Key {
         Record::QuotaShare(share) => Key::QuotaShare(share.arn.clone()),
         Record::ServiceJob(job) => Key::ServiceJob(job.id),
         Record::Share(queue, share, _) => Key::Share(queue.clone(), share.clone()),
+        Record::Event(event) => Key::Event(event.number),
     }
 }
 
@@ -112,6 +113,7 @@ pub fn encode(record: &Record) -> Vec<u8> {
         Record::QuotaShare(share) => minicbor::to_vec(&**share),
         Record::ServiceJob(job) => minicbor::to_vec(&**job),
         Record::Share(_, _, past) => minicbor::to_vec(&**past),
+        Record::Event(event) => minicbor::to_vec(&**event),
     };
     body.expect("memory takes everything")
 }
@@ -133,5 +135,6 @@ pub fn decode(key: &Key, body: &[u8]) -> Record {
         Key::QuotaShare(_) => Record::QuotaShare(read(body)),
         Key::ServiceJob(_) => Record::ServiceJob(read(body)),
         Key::Share(queue, share) => Record::Share(queue.clone(), share.clone(), read(body)),
+        Key::Event(_) => Record::Event(read(body)),
     }
 }

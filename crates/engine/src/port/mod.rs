@@ -2,6 +2,7 @@
 
 pub mod backend;
 pub mod clock;
+pub mod event;
 pub mod log;
 pub mod provisioner;
 pub mod store;

@@ -194,6 +194,9 @@ pub(crate) struct ServerArgs {
     /// How many ended jobs and array children stay in memory; all others are read from disk when somebody asks for them
     #[arg(long, default_value_t = Settings::default().ended_records, value_name = "NUMBER")]
     pub(crate) ended_in_memory: usize,
+    /// File that each change of a job's status is appended to, one line of JSON in the form of Amazon EventBridge
+    #[arg(long, value_name = "FILE")]
+    pub(crate) events: Option<PathBuf>,
     /// Behave as AWS Batch also where Fornada offers more: its limits, and no extensions
     #[arg(long)]
     pub(crate) strict: bool,

@@ -4,6 +4,8 @@
 
 mod backend;
 pub(crate) mod data_dir;
+mod event_json;
+mod events;
 mod expiry;
 mod keeper;
 mod server;

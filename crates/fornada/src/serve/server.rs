@@ -13,6 +13,7 @@ use fornada_api::limits::Limits;
 use fornada_api::{defaults, front, server};
 use fornada_core::state::Settings;
 use fornada_engine::port::clock::{SteadyClock, SystemClock};
+use fornada_engine::port::event::EventSink;
 use fornada_engine::{Engine, Ports};
 use fornada_node::Client;
 use fornada_store::log::LogDirectory;
@@ -22,6 +23,7 @@ use tokio::net::TcpListener;
 
 use super::backend::{self, NodeBackend};
 use super::data_dir::{self, DataDir};
+use super::events::EventFile;
 use super::expiry;
 use super::keeper::Keeper;
 use super::shutdown;
@@ -45,7 +47,7 @@ impl Server {
     /// Takes hold of the data directory, recovers the state and binds the address.
     pub(super) async fn start(args: ServerArgs) -> Result<Server> {
         let ServerArgs { data_dir, config: _, listen, region, account_id, auth, bare, limits, .. } = args;
-        let ServerArgs { strict, retention, ended_in_memory, .. } = args;
+        let ServerArgs { strict, retention, ended_in_memory, events, .. } = args;
         if auth == AuthMode::None && !listen.ip().is_loopback() {
             bail!("--auth none lets anyone in: use it with a loopback address, or leave it out for {listen}");
         }
@@ -55,6 +57,7 @@ impl Server {
         let logs = data_dir::logs(data_dir.path());
         let logs =
             LogDirectory::open(logs.clone()).with_context(|| format!("cannot open {}", logs.display()))?;
+        let events = events.as_deref().map(EventFile::open).transpose()?;
         let listener = TcpListener::bind(listen).await;
         let listener =
             listener.with_context(|| format!("cannot listen on {listen} (choose another with --listen)"))?;
@@ -66,6 +69,7 @@ impl Server {
             store: Box::new(store),
             backend: Box::new(NodeBackend(Arc::clone(&node))),
             provisioner: Box::new(this_machine),
+            events: events.as_ref().map(|file| Box::new(file.inlet()) as Box<dyn EventSink>),
             settings: Settings { backfill: !strict, ended_records: ended_in_memory, ..Settings::default() },
             clock: Box::new(SteadyClock::default()),
             entropy: Box::new(entropy),
@@ -89,6 +93,9 @@ impl Server {
             defaults::create(&app, is_new).await.map_err(|error| anyhow::anyhow!(error.message))?;
         }
         observations.deliver_to(engine.handle());
+        if let Some(file) = events {
+            file.write_for(engine.handle());
+        }
         expiry::run(Arc::clone(&app), Duration::from_millis(retention));
         let announcement = ServerFile { endpoint, region, account_id, pid: std::process::id() };
         Ok(Server { data_dir, listener, announcement, engine, node, app })

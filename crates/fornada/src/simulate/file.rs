@@ -57,7 +57,8 @@ impl Plan {
             let wrong = place.wrong("is true or false");
             backfill &= place.value.as_bool().ok_or(wrong)?;
         }
-        let settings = Settings { backfill, scale: true, ended_records: usize::MAX }; // later jobs may depend on any
+        let ended_records = usize::MAX; // later jobs may depend on any
+        let settings = Settings { backfill, scale: true, ended_records, ..Settings::default() };
         let mut setup = Setup::read(&mut file, Timestamp(begin), settings)?;
         let until = file.take("until").map(|until| until.time(begin)).transpose()?;
         let until = overrides.until.map(|seconds| begin + fornada_sim::random::millis(seconds)).or(until);

@@ -323,7 +323,8 @@ impl Run<'_> {
             | Record::ServiceEnvironment(_)
             | Record::QuotaShare(_)
             | Record::ServiceJob(_)
-            | Record::Share(..) => {}
+            | Record::Share(..)
+            | Record::Event(_) => {}
         }
     }
 

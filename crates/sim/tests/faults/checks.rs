@@ -357,6 +357,7 @@ pub fn same(state: &State, ledger: &Ledger) {
             Record::Share(queue, share, _) => {
                 state.share_usage(queue).iter().any(|usage| usage.identifier == *share)
             }
+            Record::Event(event) => state.events().any(|it| it == event),
         };
         assert!(is_same, "STORE: the state differs from what is durable: {record:?}");
     }
@@ -389,6 +390,8 @@ pub fn same(state: &State, ledger: &Ledger) {
         ledger.records().filter(is_resource).count(),
         "STORE: resources that are not durable"
     );
+    let events = ledger.records().filter(|record| matches!(record, Record::Event(_))).count();
+    assert_eq!(state.events().count(), events, "STORE: events");
     let jobs = ledger.records().filter(|record| matches!(record, Record::Job(_))).count();
     assert!(state.job_counts().iter().sum::<u32>() as usize <= jobs, "STORE: jobs that are not durable");
 }

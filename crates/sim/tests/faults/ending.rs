@@ -100,6 +100,7 @@ impl World<'_> {
         let state = server.state();
         state.check();
         checks::same(state, &self.ledger);
+        self.told.rest(state.events_waiting());
         for record in self.ledger.records() {
             let unfinished = match record {
                 Record::Job(job) if !job.execution.status.is_terminal() => Some(JobId::whole(job.id)),

@@ -35,7 +35,8 @@ impl Ledger {
                     | Record::ConsumableResource(_)
                     | Record::ServiceEnvironment(_)
                     | Record::QuotaShare(_)
-                    | Record::Share(..) => None,
+                    | Record::Share(..)
+                    | Record::Event(_) => None,
                 };
                 match placed {
                     Some((id, true)) => drop(self.placed.insert(id)),

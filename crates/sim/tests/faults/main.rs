@@ -31,6 +31,7 @@ mod records;
 mod run;
 mod server;
 mod strike;
+mod told;
 mod trace;
 mod world;
 

@@ -3,11 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fornada_core::attempt::Action;
+use fornada_core::event::Event;
 use fornada_core::instance::Provision;
 use fornada_core::record::{Change, Loaded};
 use fornada_core::time::Timestamp;
 use fornada_engine::port::backend::Backend;
 use fornada_engine::port::clock::Clock;
+use fornada_engine::port::event::EventSink;
 use fornada_engine::port::provisioner::Provisioner;
 use fornada_engine::port::store::{Error, Store};
 
@@ -20,6 +22,7 @@ pub enum Effect {
     Committed(Vec<Change>),
     Acted(Action),
     Provisioned(Provision),
+    Delivered(Arc<Event>),
     /// The reply to the call of that number.
     Replied(u64, Reply),
 }
@@ -117,6 +120,12 @@ impl Backend for Door {
 impl Provisioner for Door {
     fn perform(&mut self, provisions: Vec<Provision>) {
         self.open(|outside| provisions.into_iter().for_each(|one| outside.does(Effect::Provisioned(one))));
+    }
+}
+
+impl EventSink for Door {
+    fn deliver(&mut self, events: Vec<Arc<Event>>) {
+        self.open(|outside| events.into_iter().for_each(|event| outside.does(Effect::Delivered(event))));
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fornada_core::state::{Settings, State};
+use fornada_engine::port::event::EventSink;
 use fornada_engine::port::store::Error;
 use fornada_engine::step::{self, AHEAD, Batch, Committer, Decider, Input};
 use fornada_engine::{Metrics, Ports};
@@ -22,10 +23,12 @@ pub struct Server {
 
 impl Server {
     pub fn start(door: &Door, settings: Settings, mut entropy: Dice) -> Server {
+        let sink = settings.events.then(|| Box::new(door.clone()) as Box<dyn EventSink>);
         let ports = Ports {
             store: Box::new(door.clone()),
             backend: Box::new(door.clone()),
             provisioner: Box::new(door.clone()),
+            events: sink,
             clock: Box::new(door.clone()),
             entropy: Box::new(move || entropy.bits()),
             settings,

@@ -25,6 +25,7 @@ use crate::network::Link;
 use crate::plan::{Fault, Plan};
 use crate::ports::{Door, Effect, Fate};
 use crate::server::Server;
+use crate::told::Told;
 use crate::trace::Trace;
 
 /// When virtual time begins, in milliseconds since the epoch.
@@ -49,6 +50,8 @@ pub enum Event {
     DiskHasSpace,
     Boot,
     Again(Call),
+    /// Events up to that number have arrived.
+    Acknowledged(u64),
 }
 
 pub struct World<'t> {
@@ -62,6 +65,7 @@ pub struct World<'t> {
     pub server: Option<Server>,
     pub boots: u64,
     pub ledger: Ledger,
+    pub told: Told,
     pub machines: BTreeMap<Text, Machine>,
     pub links: BTreeMap<Text, Link>,
     pub number: u64,
@@ -107,6 +111,7 @@ impl<'t> World<'t> {
             server: None,
             boots: 0,
             ledger: Ledger::default(),
+            told: Told::new(seed),
             machines: BTreeMap::new(),
             links: BTreeMap::new(),
             number: 0,
@@ -281,6 +286,11 @@ impl<'t> World<'t> {
             Event::Boot if self.server.is_none() => self.boot(),
             Event::Boot => {}
             Event::Again(call) => self.call(call),
+            Event::Acknowledged(up_to) => {
+                if let Some(server) = &mut self.server {
+                    server.waiting.push(step::acknowledgement(up_to));
+                }
+            }
         }
     }
 
@@ -318,7 +328,7 @@ impl<'t> World<'t> {
         });
         self.set_clock();
         let Plan { backfill, scale, ended_records, .. } = self.plan;
-        let settings = Settings { backfill, scale, ended_records };
+        let settings = Settings { backfill, scale, ended_records, events: self.told.is_on };
         let server = Server::start(&self.door, settings, Dice::new(self.seed, 1000 + self.boots));
         server.state().check();
         checks::same(server.state(), &self.ledger);
@@ -424,6 +434,9 @@ impl<'t> World<'t> {
         for effect in effects {
             self.come_out(effect);
         }
+        if let Some((delay, up_to)) = self.told.acknowledge() {
+            self.later(delay, Event::Acknowledged(up_to));
+        }
         let has_power = self.door.open(|outside| outside.power != Some(0));
         match result {
             Err(error) => self.crash(&error.what),
@@ -448,11 +461,17 @@ impl<'t> World<'t> {
             Effect::Committed(changes) => {
                 self.trace.count("records", changes.len() as u64);
                 checks::commit(&mut self.ledger, &changes);
+                self.told.commit(&self.ledger, &changes);
             }
             Effect::Acted(action) => {
                 checks::action(&self.ledger, &action);
                 self.trace.count("actions", 1);
                 self.send(action);
+            }
+            Effect::Delivered(event) => {
+                self.trace.count("events", 1);
+                self.trace.note(self.now, format_args!("event: {} {}", event.job, event.status));
+                self.told.deliver(&event);
             }
             Effect::Provisioned(provision) => self.send_to_cloud(provision),
             Effect::Replied(number, reply) => self.replied(number, reply),

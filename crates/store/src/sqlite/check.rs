@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use fornada_core::arn::Arn;
+use fornada_core::event::Event;
 use fornada_core::id::Uuid;
 use fornada_core::instance::Instance;
 use fornada_core::job::{Execution, Job};
@@ -22,7 +23,7 @@ use fornada_core::state::State;
 use fornada_core::time::Timestamp;
 use rusqlite::{Connection, Row};
 
-use super::write::kind;
+use super::write::{event_key, kind};
 use super::{Failure, Snapshot, load, record, schema};
 use crate::finding::Findings;
 
@@ -180,6 +181,10 @@ impl Check<'_> {
                     let (queue, _) = key.split_once(' ').ok_or(record::Unreadable::Key)?;
                     known.remembered.push((key.into(), queue.into()));
                     return record::decode::<Past>(body).map(|_| key.into());
+                }
+                kind::EVENT => {
+                    let event: std::sync::Arc<Event> = record::decode(body)?;
+                    return Ok(event_key(event.number).into()); // the job may have expired
                 }
                 other => return Err(record::Unreadable::Kind(other)),
             };

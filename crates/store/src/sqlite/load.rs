@@ -103,6 +103,7 @@ fn resources(connection: &Connection) -> Result<Vec<Record>, Failure> {
                 let (queue, share) = key.split_once(' ').ok_or(record::Unreadable::Key)?;
                 Record::Share(queue.into(), share.into(), record::decode(body)?)
             }
+            kind::EVENT => Record::Event(record::decode(body)?),
             other => return Err(record::Unreadable::Kind(other).into()),
         });
     }

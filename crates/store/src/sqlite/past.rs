@@ -65,18 +65,22 @@ pub(super) fn expire(connection: &mut Connection, ended_before: Timestamp) -> Re
         expired.may_go_on |= rows > 0;
     }
     if !expired.may_go_on {
-        let free = |connection: &Connection| -> rusqlite::Result<u32> {
-            connection.pragma_query_value(None, "freelist_count", |row| row.get(0))
-        };
-        let before = free(connection)?;
-        let mut step = connection.prepare(&format!("PRAGMA incremental_vacuum({PAGES_AT_ONCE})"))?;
-        let mut pages = step.query([])?;
-        while pages.next()?.is_some() {} // one row a page
-        drop(pages);
-        drop(step);
-        expired.may_go_on = free(connection)? < before;
+        let before = free_pages(connection)?;
+        give_back(connection)?;
+        expired.may_go_on = free_pages(connection)? < before;
     }
     Ok(expired)
+}
+
+fn free_pages(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.pragma_query_value(None, "freelist_count", |row| row.get(0))
+}
+
+fn give_back(connection: &Connection) -> rusqlite::Result<()> {
+    let mut step = connection.prepare(&format!("PRAGMA incremental_vacuum({PAGES_AT_ONCE})"))?;
+    let mut pages = step.query([])?;
+    while pages.next()?.is_some() {} // one row a page
+    Ok(())
 }
 
 /// Deletes up to [`ROWS_AT_ONCE`]; a job goes when its children are gone. Says how many jobs, and how many rows.

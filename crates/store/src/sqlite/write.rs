@@ -20,6 +20,7 @@ pub(super) mod kind {
     pub(in super::super) const SERVICE_ENVIRONMENT: u8 = 7;
     pub(in super::super) const QUOTA_SHARE: u8 = 8;
     pub(in super::super) const SHARE: u8 = 9;
+    pub(in super::super) const EVENT: u8 = 10;
 }
 
 pub(super) fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite::Result<()> {
@@ -63,6 +64,9 @@ pub(super) fn write(transaction: &Transaction<'_>, change: &Change) -> rusqlite:
         Change::Put(Record::ServiceJob(job)) => put_service_job(transaction, job),
         Change::Put(Record::Share(queue, share, past)) => {
             put_resource(kind::SHARE, &share_key(queue, share), record::encode(&**past))
+        }
+        Change::Put(Record::Event(event)) => {
+            put_resource(kind::EVENT, &event_key(event.number), record::encode(&**event))
         }
         Change::Delete(key) => delete(transaction, key),
     }
@@ -119,6 +123,11 @@ fn share_key(queue: &str, share: &str) -> String {
     format!("{queue} {share}")
 }
 
+/// In the order of the numbers, all of which have this many digits or fewer.
+pub(super) fn event_key(number: u64) -> String {
+    format!("{number:020}")
+}
+
 fn delete(transaction: &Transaction<'_>, key: &Key) -> rusqlite::Result<()> {
     let resource = |kind: u8, key: &str| {
         let sql = "DELETE FROM resource WHERE kind = ?1 AND key = ?2";
@@ -141,6 +150,7 @@ fn delete(transaction: &Transaction<'_>, key: &Key) -> rusqlite::Result<()> {
         Key::ServiceEnvironment(arn) => resource(kind::SERVICE_ENVIRONMENT, arn),
         Key::QuotaShare(arn) => resource(kind::QUOTA_SHARE, arn),
         Key::Share(queue, share) => resource(kind::SHARE, &share_key(queue, share)),
+        Key::Event(number) => resource(kind::EVENT, &event_key(*number)),
         Key::ServiceJob(id) => {
             let sql = "DELETE FROM service_job WHERE id = ?1";
             transaction.prepare_cached(sql)?.execute([id.as_bytes()]).map(drop)
