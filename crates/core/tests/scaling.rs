@@ -399,7 +399,9 @@ fn a_gang_ends_with_an_instance_of_its_own() {
 fn add_service_queue(cloud: &mut Cloud) {
     let arn = service_environment_arn();
     let limits = limits(&[("NUM_INSTANCES", 4)]);
-    cloud.turn(|turn| turn.create_service_environment(arn.clone(), true, limits, tags([]))).unwrap();
+    cloud
+        .turn(|turn| turn.create_service_environment(arn.clone(), true, limits, tags([])))
+        .expect("a new name");
     cloud.pass(1);
     let mut training_queue = queue(service::QUEUE);
     training_queue.0.service_environment = Some(arn);
