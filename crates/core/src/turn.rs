@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use crate::attempt::Action;
+use crate::attempt::{Action, Launch};
 use crate::event::Event;
-use crate::id::{Fresh, JobId, Member};
+use crate::id::{AttemptId, Fresh, JobId, Member};
 use crate::instance::Provision;
 use crate::job::depends_on::Ended;
 use crate::job::{Execution, Job, JobStatus, Transition};
@@ -114,6 +114,15 @@ impl<'a> Turn<'a> {
     /// Lets a backend do something once this turn is durable.
     pub(crate) fn act(&mut self, action: Action) {
         self.actions.push(action);
+    }
+
+    /// A start that this turn has decided on is void: of this attempt, or of any node of the same job. Nobody has heard of it.
+    pub(crate) fn take_back_starts(&mut self, job: Uuid, attempt: AttemptId) {
+        let is_void = |launch: &Launch| {
+            let of = launch.attempt;
+            of == attempt || (of.job.job == job && matches!(of.job.member, Member::Node(_)))
+        };
+        self.actions.retain(|action| !matches!(action, Action::Start(launch) if is_void(launch)));
     }
 
     /// Lets a provisioner do something once this turn is durable.

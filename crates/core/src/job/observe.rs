@@ -192,6 +192,7 @@ impl Turn<'_> {
             let outcome = Outcome::without_process(None);
             return self.end_attempt(attempt, self.now, FAILED_TO_START.into(), outcome);
         }
+        self.take_back_starts(job.id, attempt);
         if job.nodes.is_some() {
             return self.gang_refused(job.id);
         }

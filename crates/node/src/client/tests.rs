@@ -23,14 +23,14 @@ async fn accept(listener: &UnixListener, version: u32) -> UnixStream {
 async fn an_older_node_is_spoken_to_in_its_version_and_the_next_one_in_the_newest() {
     let dir = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(dir.path().join("node.sock")).unwrap();
-    let (seen, mut observations) = mpsc::unbounded_channel();
+    let (seen, mut observations) = mpsc::channel(1);
     let (_orders, receiver) = mpsc::channel(1);
     let link = Link {
         dir: dir.path().to_owned(),
         endpoint_url: "http://server".into(),
         orders: receiver,
         overflow: Arc::default(),
-        on_observation: move |observation| _ = seen.send(observation),
+        observations: seen,
         is_leaving: false,
         version_max: VERSION + 1,
         version: VERSION + 1,
