@@ -325,15 +325,15 @@ def test_damage_in_the_store_is_found(damaged):
     """Bytes that are changed anywhere: the check says so and does not fall over. Nothing is changed by looking."""
     store = damaged / "store.db"
     whole = store.read_bytes()
-    pages = range(0, len(whole), 4096)
+    # Rows fill a page from its end; where there are none, it ends in nothing.
+    pages = [page for page in range(0, len(whole), 4096) if any(whole[page + 4096 - 64:page + 4096])]
     found = 0
     for page in pages:
         store.write_bytes(whole)
-        flip(store, page + 4096 - 64, 64)  # rows fill a page from its end
+        flip(store, page + 4096 - 64, 64)
         before = store.read_bytes()
         found += bool(faults(damaged))
         assert store.read_bytes() == before
-    # Some pages end in nothing.
     assert found > len(pages) // 2, (found, len(pages))
     store.write_bytes(whole[:len(whole) // 2])
     assert faults(damaged)
