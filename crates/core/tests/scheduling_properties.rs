@@ -206,7 +206,8 @@ proptest! {
                 None => submit.vcpus(vcpus.min(widest)),
             };
             // It ends in time: one that is stopped for its timeout ends a little later.
-            bounds.push((cluster.submit(submit, u64::from(timeout) - 1), cluster.now + ahead));
+            // A job ahead whose start has not been seen yet counts from now on: that moves what waits for it by moments.
+            bounds.push((cluster.submit(submit, u64::from(timeout) - 1), cluster.now + ahead + 1000));
             ahead += u64::from(timeout) * 1000;
         }
         cluster.advance(ahead);

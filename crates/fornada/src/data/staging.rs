@@ -111,6 +111,8 @@ mod tests {
 
         fs::create_dir(&partial).unwrap();
         fs::write(partial.join("half"), "a backup that was killed").unwrap();
+        assert!(Staging::begin(&target).is_err(), "somebody else's");
+        fs::write(partial.join(MARK), "").unwrap();
         let staging = Staging::begin(&target).unwrap();
         fs::write(staging.path().join("f"), "2").unwrap();
         assert!(!target.exists());
