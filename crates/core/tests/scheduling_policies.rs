@@ -284,3 +284,32 @@ fn a_share_is_active_while_it_has_jobs() {
     world.crash_and_recover();
     assert_eq!(world.state.share_usage(&queue_arn("fair")).len(), 500);
 }
+
+/// What a share had is a record: a crash changes nothing of it, whatever ran, ended or waited then.
+#[test]
+fn what_shares_had_survives_a_crash() {
+    let mut world = fair_world(4, &[("a", 10_000), ("b", 20_000)]);
+    let of = |share: &str, vcpus| of(share).vcpus(vcpus);
+    let first = world.submit(of("a", 2));
+    world.advance(100_000);
+    let second = world.submit(of("b", 1));
+    world.start(first);
+    world.start(second);
+    world.advance(70_000);
+    world.submit(of("a", 1));
+    world.submit(of("a", 3)); // waits
+    world.advance(40_000);
+    for end in [None, Some(second), Some(first)] {
+        if let Some(id) = end {
+            world.exit(id, 0);
+        }
+        let before = world.state.share_usage(&queue_arn("fair"));
+        assert!(before.iter().all(|share| share.recent_milli_vcpus > 0), "{before:?}");
+        world.crash_and_recover();
+        assert_eq!(world.state.share_usage(&queue_arn("fair")), before);
+        world.advance(30_000);
+        let (later, turns) = (world.state.share_usage(&queue_arn("fair")), front(&world, 9));
+        world.crash_and_recover();
+        assert_eq!((world.state.share_usage(&queue_arn("fair")), front(&world, 9)), (later, turns));
+    }
+}

@@ -321,6 +321,16 @@ impl State {
         self.change_running(job, |running| running - milli_vcpus);
     }
 
+    /// The share of a job has more or less than before: its record is to be written.
+    pub(crate) fn share_changed(&mut self, job: Uuid) {
+        let job = &self.jobs[&job];
+        let Some(name) = &job.share_identifier else { return };
+        let Some(backlog) = self.backlogs.get_mut(&job.queue) else { return };
+        let Some(number) = backlog.lane_of(name) else { return };
+        backlog.lane_mut(number).recorded = true;
+        self.shares_changed.insert((job.queue.clone(), name.clone()));
+    }
+
     fn change_running(&mut self, job: &Job, change: impl Fn(u64) -> u64) {
         let now = self.latest;
         let Some(backlog) = self.backlogs.get_mut(&job.queue) else { return };
@@ -331,9 +341,8 @@ impl State {
             let lane = backlog.lane_mut(number);
             lane.past.advance(lane.running, now);
             lane.running = change(lane.running);
-            lane.recorded = true;
-            self.shares_changed.insert((job.queue.clone(), name.clone()));
             backlog.moved_at = now;
+            self.share_changed(job.id);
         }
     }
 

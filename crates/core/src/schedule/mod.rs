@@ -73,6 +73,7 @@ impl Turn<'_> {
         let again =
             !assignments.is_empty() && self.state.backlogs.values().any(|backlog| !backlog.denied.is_empty());
         for Assignment { job, compute_environment, instance_ids } in assignments {
+            self.state.share_changed(job);
             let placements = instance_ids.into_iter().map(|instance_id| Placement {
                 compute_environment: compute_environment.clone(),
                 instance_id,
