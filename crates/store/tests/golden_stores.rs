@@ -15,7 +15,7 @@ use fornada_store::finding::{Findings, Severity};
 use fornada_store::sqlite::{self, Counts, Snapshot, SqliteIndex, SqliteStore, Use};
 use rusqlite::Connection;
 
-const VERSIONS: [i32; 2] = [1, 2];
+const VERSIONS: [i32; 3] = [1, 2, 3];
 
 fn golden(version: i32, extension: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/store-v{version}.{extension}"))
