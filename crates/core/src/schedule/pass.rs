@@ -496,11 +496,15 @@ fn pack(
     let mut order: Vec<usize> = (0..needs.len()).collect();
     order.sort_by_key(|&node| Reverse(needs[node]));
     let mut slots = vec![None; needs.len()];
+    let mut claim = claim.cloned(); // what one node takes of the room beside it, the next does not find
     for node in order {
         let need = &needs[node];
-        let allowed = |slot| claim.is_none_or(|claim| claim.allows(state, shape, slot, need, now));
+        let allowed = |slot| claim.as_ref().is_none_or(|claim| claim.allows(state, shape, slot, need, now));
         let Some(slot) = state.instances.find(pool, need, shape.architecture, allowed) else { break };
         state.instances.take(slot, need);
+        if let Some(claim) = &mut claim {
+            claim.started(shape, slot, need, now);
+        }
         slots[node] = Some(slot);
     }
     // They are taken when it is certain that all of them are wanted.

@@ -37,6 +37,8 @@ pub struct Cluster {
     ends: BTreeSet<(u64, AttemptId)>,
     /// How long attempts of each job run if they are let.
     seconds: BTreeMap<Uuid, u64>,
+    /// The same of the job that is being submitted.
+    submitting: u64,
     observed: VecDeque<Observation>,
     turns: u128,
 }
@@ -54,6 +56,7 @@ impl Cluster {
             runs: BTreeMap::new(),
             ends: BTreeSet::new(),
             seconds: BTreeMap::new(),
+            submitting: 0,
             observed: VecDeque::new(),
             turns: 0,
         };
@@ -108,6 +111,7 @@ impl Cluster {
 
     /// Submits a job whose attempts run for so long.
     pub fn submit(&mut self, job: Submit, seconds: u64) -> JobId {
+        self.submitting = seconds; // it may start within the turn
         let submitted = self.turn(|turn| {
             let submitted = turn.submit_job(&scope(), job.0);
             submitted.expect("the submission is accepted").id
@@ -213,7 +217,7 @@ impl Cluster {
         if self.runs.contains_key(&attempt) || !self.connected.contains(&machine) {
             return; // it runs already, or nobody hears of it
         }
-        let end = self.now + self.seconds.get(&attempt.job.job).copied().unwrap_or(60) * 1000;
+        let end = self.now + self.seconds.get(&attempt.job.job).copied().unwrap_or(self.submitting) * 1000;
         self.runs.insert(attempt, Run { launch, started_at: self.now });
         self.ends.insert((end, attempt));
         self.started.push((self.now, attempt.job, machine));
