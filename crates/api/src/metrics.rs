@@ -69,12 +69,12 @@ pub(crate) async fn render(app: &App, metrics: &Metrics, admission: &Admission) 
         for (status, count) in JobStatus::ALL.iter().zip(counts) {
             jobs.get_or_create(&Status { status: status.as_str() }).set(i64::from(count));
         }
-        registry.register("jobs", "Jobs by status, an array counted once", jobs);
+        registry.register("jobs", "Jobs by status, an array counted once; ended ones since the start", jobs);
         let service_jobs = Family::<Status, Gauge>::default();
         for (status, count) in ServiceJobStatus::ALL.iter().zip(service_counts) {
             service_jobs.get_or_create(&Status { status: status.as_str() }).set(i64::from(count));
         }
-        registry.register("service_jobs", "Service jobs by status", service_jobs);
+        registry.register("service_jobs", "Service jobs by status; ended ones since the start", service_jobs);
         let attempts = Gauge::<i64>::default();
         attempts.set(i64::try_from(running).unwrap_or(i64::MAX));
         registry.register("running_attempts", "Attempts that are starting or running", attempts);
