@@ -55,9 +55,9 @@ impl Array {
         array
     }
 
-    /// When a child last changed; the job's creation while none has.
+    /// When a child last changed: of an array that has ended, its end; the job's creation while none has.
     pub fn changed_at(&self, job: &Job) -> Timestamp {
-        self.changed_at.max(job.execution.created_at)
+        job.execution.stopped_at.unwrap_or_else(|| self.changed_at.max(job.execution.created_at))
     }
 
     /// The next child to start: the lowest index.
